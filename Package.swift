@@ -1,0 +1,73 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The instruction set the Swift kernels are compiled for. `-Xcc -m…` steers Swift's own code generation as
+// well: without these, `SIMD8<Float>.addingProduct` becomes calls to `fmaf` and `Float16` to `Float` a
+// library call per element. x86-64-v3 is checked at start-up; arm64 needs no flags.
+#if arch(x86_64)
+  let instructionSet: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-mavx2", "-Xcc", "-mfma", "-Xcc", "-mf16c"])]
+#else
+  let instructionSet: [SwiftSetting] = []
+#endif
+
+let package = Package(
+  name: "hyvideo",
+  products: [.executable(name: "hyvideo", targets: ["hyvideo"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  ],
+  targets: [
+    // Order matters: a target depends only on targets above it (Tools/check-imports verifies the imports).
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .target(name: "TensorCore"),
+    .target(name: "TensorOps", dependencies: ["TensorCore"]),
+    .target(name: "CPUBackend", dependencies: ["TensorCore", "TensorOps", "COneDNN"]),
+    .target(name: "Collectives", dependencies: ["TensorCore"]),
+    .target(name: "Checkpoints", dependencies: ["TensorCore", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(name: "Tokenizers"),
+    .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
+    .target(name: "HunyuanVideo", dependencies: ["TensorCore", "TensorOps", "Checkpoints", "Layers", "Tokenizers"]),
+    .target(
+      name: "Generation",
+      dependencies: [
+        "TensorCore", "TensorOps", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Collectives",
+      ]),
+    .target(name: "VideoIO", dependencies: ["TensorCore"]),
+    .executableTarget(
+      name: "hyvideo",
+      dependencies: [
+        "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
+        "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .target(name: "TensorTesting", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
+    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "TensorTesting"]),
+    .testTarget(name: "TensorOpsTests", dependencies: ["TensorCore", "TensorOps", "CPUBackend", "TensorTesting"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["TensorCore", "Checkpoints", "TensorTesting"]),
+    .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
+    .testTarget(
+      name: "HunyuanVideoTests",
+      dependencies: [
+        "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Layers", "HunyuanVideo", "TensorTesting",
+      ]),
+    .testTarget(
+      name: "GenerationTests",
+      dependencies: [
+        "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
+        "Generation", "TensorTesting",
+      ]),
+    .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["TensorCore", "Checkpoints", "TensorTesting"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where [.executable, .test, .regular].contains(target.type) {
+  target.swiftSettings =
+    (target.swiftSettings ?? []) + instructionSet + [
+      .enableUpcomingFeature("ExistentialAny"),  // SE-0335
+      .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+      .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
+      .treatAllWarnings(as: .error),
+    ]
+}

@@ -1,0 +1,71 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// Why a file could not be opened or mapped.
+public struct FileError: Error, CustomStringConvertible {
+  public let path: String
+  public let operation: String
+  public let code: Int32
+
+  public init(path: String, operation: String, code: Int32) {
+    self.path = path
+    self.operation = operation
+    self.code = code
+  }
+
+  public var description: String { "cannot \(operation): \(path): \(String(cString: strerror(code)))" }
+}
+
+/// A file mapped into memory for reading. Pages are read when touched and shared by all processes that map the file.
+public final class MappedFile: Storage, @unchecked Sendable {
+  // Sendable: the mapping is read-only and lives as long as the object.
+  public let path: String
+  public let byteCount: Int
+  private let address: UnsafeMutableRawPointer?
+
+  /// Maps a whole file. An empty file has no address.
+  /// - Throws: `FileError` when the file cannot be opened, is not a regular file or cannot be mapped.
+  public init(path: String) throws(FileError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0 { throw FileError(path: path, operation: "open", code: errno) }
+    defer { close(descriptor) }
+    var information = stat()
+    if fstat(descriptor, &information) != 0 { throw FileError(path: path, operation: "read the size of", code: errno) }
+    if information.st_mode & S_IFMT != S_IFREG {
+      throw FileError(path: path, operation: "map", code: information.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
+    }
+    let size = Int(information.st_size)
+    if size > 0 {
+      let mapping = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0)
+      if mapping == MAP_FAILED { throw FileError(path: path, operation: "map", code: errno) }
+      address = mapping
+    } else {
+      address = nil
+    }
+    self.path = path
+    byteCount = size
+  }
+
+  deinit { if let address { munmap(address, byteCount) } }
+
+  public var hostAddress: UnsafeMutableRawPointer? { address }
+
+  public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: address, count: byteCount) }
+
+  public func prefetch(_ bytes: Range<Int>) { advise(bytes, POSIX_MADV_WILLNEED) }
+
+  public func release(_ bytes: Range<Int>) { advise(bytes, POSIX_MADV_DONTNEED) }
+
+  /// Passes advice for the whole pages inside a range to the system.
+  private func advise(_ bytes: Range<Int>, _ advice: Int32) {
+    guard let address else { return }
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let lower = max(bytes.lowerBound, 0) / page * page
+    let upper = min(bytes.upperBound, byteCount)
+    // Advice is a hint: a refusal changes nothing that the program promises.
+    if lower < upper { _ = posix_madvise(address + lower, upper - lower, advice) }
+  }
+}

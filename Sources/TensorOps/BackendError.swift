@@ -1,0 +1,24 @@
+/// What can go wrong while a backend computes. Shapes and types that do not fit are programming errors and trap instead.
+public enum BackendError: Error, CustomStringConvertible {
+  /// The device has no room for a tensor.
+  case outOfMemory(operation: String, byteCount: Int, remedy: String)
+  /// A library below the backend refused a call.
+  case libraryFailure(library: String, operation: String, status: String)
+  /// A storage type that the backend cannot compute with.
+  case unsupportedType(operation: String, found: String, supported: String)
+  /// A result holds NaN or infinity.
+  case nonFinite(location: String, remedy: String)
+
+  public var description: String {
+    switch self {
+    case .outOfMemory(let operation, let byteCount, let remedy):
+      "out of memory: \(operation): needs \(byteCount) more bytes; \(remedy)"
+    case .libraryFailure(let library, let operation, let status):
+      "computation failed: \(operation): expected success, \(library) answered \(status); please report this with the command line"
+    case .unsupportedType(let operation, let found, let supported):
+      "unsupported type: \(operation): expected \(supported), found \(found); convert the checkpoint"
+    case .nonFinite(let location, let remedy):
+      "not a number: \(location): expected finite values, found NaN or infinity; \(remedy)"
+    }
+  }
+}
