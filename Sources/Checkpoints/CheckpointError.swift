@@ -1,0 +1,104 @@
+public import TensorCore
+
+/// Why a checkpoint, or a file that goes with one, cannot be used. Each message is one line:
+/// `WHAT: WHERE: EXPECTED, FOUND; REMEDY`.
+public enum CheckpointError: Error, Sendable, Equatable {
+  /// The system refuses to open, map or read a file.
+  case unreadable(file: String, reason: String)
+  /// The contents break the rules of the format at `place`.
+  case malformed(file: String, place: String, expected: String, found: String)
+  /// The file is of a kind that is not read.
+  case unsupportedFormat(file: String, found: String, remedy: String)
+  /// A tensor has an element type that is not read.
+  case unsupportedType(file: String, key: String, found: String)
+  /// A folder holds no weights, or a file that another one names does not exist.
+  case missingFile(path: String, reason: String)
+  /// Several files claim to be the one that is wanted.
+  case ambiguous(folder: String, candidates: [String])
+  /// Two files of a checkpoint hold a tensor of the same name.
+  case duplicateKey(key: String, files: [String])
+  /// An index and a shard disagree about who holds a tensor.
+  case indexMismatch(index: String, key: String, expected: String, found: String)
+  /// A parameter that the network needs is not there; `similar` are names that are.
+  case missingKey(file: String, key: String, shape: Shape, similar: [String])
+  /// A parameter has another shape than the network's.
+  case wrongShape(file: String, key: String, expected: Shape, found: Shape)
+  /// A parameter has a type that is no weight's.
+  case wrongType(file: String, key: String, expected: String, found: DType)
+  /// Tensors that no part of the network asked for: the first of them, and how many there are.
+  case unusedKeys(file: String, first: [String], count: Int)
+  /// The device did not take a parameter.
+  case notAdopted(file: String, key: String, reason: String)
+  /// A field of a configuration is absent, of the wrong type or out of range.
+  case invalidConfiguration(file: String, key: String, expected: String, found: String)
+  /// The system refuses to create or write a file.
+  case unwritable(file: String, reason: String)
+
+  init(_ error: FileError) {
+    self = .unreadable(file: error.path, reason: FileError.reason(error.code))
+  }
+}
+
+extension CheckpointError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .unreadable(let file, let reason):
+      "cannot read file: \(file.oneLine): expected a readable file, found: \(reason); check the path and its permissions"
+    case .malformed(let file, let place, let expected, let found):
+      "malformed file: \(file.oneLine): \(place): expected \(expected), found \(found); download or export the file again"
+    case .unsupportedFormat(let file, let found, let remedy):
+      "unsupported file: \(file.oneLine): expected a safetensors file, found \(found); \(remedy)"
+    case .unsupportedType(let file, let key, let found):
+      "unsupported type: \(file.oneLine): \(key.oneLine): expected one of \(SafetensorsType.names), "
+        + "found \(found.oneLine); convert the tensor to one of these"
+    case .missingFile(let path, let reason):
+      "missing file: \(path.oneLine): expected \(reason), found none; complete the download or correct the path"
+    case .ambiguous(let folder, let candidates):
+      "ambiguous folder: \(folder.oneLine): expected one candidate, found \(candidates.summary); name one file"
+    case .duplicateKey(let key, let files):
+      "duplicate tensor: \(files.summary): \(key.oneLine): expected it once, found \(files.count); name one file"
+    case .indexMismatch(let index, let key, let expected, let found):
+      "index does not match: \(index.oneLine): \(key.oneLine): expected \(expected.oneLine), found \(found.oneLine); "
+        + "download index and shards from one release"
+    case .missingKey(let file, let key, let shape, let similar):
+      "missing weight: \(file.oneLine): \(key.oneLine): expected shape \(shape), found no such key"
+        + (similar.isEmpty ? "" : " (similar: \(similar.summary))")
+        + "; check that the file holds this network and config.json belongs to it"
+    case .wrongShape(let file, let key, let expected, let found):
+      "wrong shape: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found); "
+        + "check that config.json belongs to these weights"
+    case .wrongType(let file, let key, let expected, let found):
+      "wrong type: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found); convert the checkpoint"
+    case .unusedKeys(let file, let first, let count):
+      "unused weights: \(file.oneLine): expected only this network's keys, found \(count) more: \(first.summary)"
+        + (count > first.count ? ", …" : "") + "; check that config.json describes these weights"
+    case .notAdopted(let file, let key, let reason):
+      "cannot load weight: \(file.oneLine): \(key.oneLine): \(reason.oneLine)"
+    case .invalidConfiguration(let file, let key, let expected, let found):
+      "invalid configuration: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found); correct the file"
+    case .unwritable(let file, let reason):
+      "cannot write file: \(file.oneLine): expected a writable place, found: \(reason); check folder and free space"
+    }
+  }
+}
+
+extension String {
+  /// The text fit for a message: control characters escaped, and cut where a file claims an absurdly long name.
+  var oneLine: String {
+    var result = ""
+    for (position, scalar) in unicodeScalars.enumerated() {
+      if position == 240 { return result + "…" }
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse:
+        result += "\\u{\(String(scalar.value, radix: 16))}"
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+}
+
+extension [String] {
+  /// Names separated by commas, each fit for a message.
+  fileprivate var summary: String { map(\.oneLine).joined(separator: ", ") }
+}

@@ -1,0 +1,125 @@
+import TensorCore
+
+/// Reads the JSON text of a safetensors header.
+struct SafetensorsHeaderReader {
+  let file: String
+  let dataStart: Int
+  let dataByteCount: Int
+  private(set) var metadata: [String: String] = [:]
+  private var entries: [SafetensorsHeader.Entry] = []
+  private var names: Set<String> = []
+
+  init(file: String, dataStart: Int, dataByteCount: Int) {
+    self.file = file
+    self.dataStart = dataStart
+    self.dataByteCount = dataByteCount
+  }
+
+  mutating func read(_ text: [UInt8]) throws(CheckpointError) {
+    var cursor = JSONCursor(text, file: file, part: "header")
+    try cursor.object { cursor, name throws(CheckpointError) in
+      guard names.insert(name).inserted else { throw cursor.malformed("each tensor once", "\(name.oneLine) twice") }
+      if name == "__metadata__" {
+        try readMetadata(&cursor)
+      } else {
+        entries.append(try entry(name, &cursor))
+      }
+    }
+    try cursor.expectEnd()
+  }
+
+  private mutating func readMetadata(_ cursor: inout JSONCursor) throws(CheckpointError) {
+    var metadata: [String: String] = [:]
+    try cursor.object("an object of strings as metadata") { cursor, name throws(CheckpointError) in
+      guard metadata.count < SafetensorsHeader.maximumMetadataCount else {
+        throw cursor.malformed("at most \(SafetensorsHeader.maximumMetadataCount) metadata", "more")
+      }
+      let value = try cursor.string("a string as metadata \(name.oneLine)")
+      guard metadata.updateValue(value, forKey: name) == nil else {
+        throw cursor.malformed("each metadata name once", "\(name.oneLine) twice")
+      }
+    }
+    self.metadata = metadata
+  }
+
+  /// Reads one tensor's `{"dtype": …, "shape": […], "data_offsets": [begin, end]}`. As in the format's library, other
+  /// members are passed over.
+  private func entry(_ name: String, _ cursor: inout JSONCursor) throws(CheckpointError) -> SafetensorsHeader.Entry {
+    var dtypeName: String?
+    var dimensions: [Int]?
+    var offsets: [Int]?
+    let place = name.oneLine
+    try cursor.object("an object as tensor \(place)") { cursor, field throws(CheckpointError) in
+      switch field {
+      case "dtype" where dtypeName == nil: dtypeName = try cursor.string("a type's name as dtype of \(place)")
+      case "shape" where dimensions == nil:
+        dimensions = try sizes(&cursor, "shape of \(place)", limit: SafetensorsHeader.maximumRank)
+      case "data_offsets" where offsets == nil: offsets = try sizes(&cursor, "data_offsets of \(place)", limit: 2)
+      case "dtype", "shape", "data_offsets": throw cursor.malformed("one \(field) of \(place)", "two")
+      default: try cursor.skipValue()
+      }
+    }
+    guard let dtypeName else { throw malformed(name, "a dtype", "none") }
+    guard let dimensions else { throw malformed(name, "a shape", "none") }
+    guard let offsets, offsets.count == 2 else { throw malformed(name, "two data_offsets", "\(offsets?.count ?? 0)") }
+    guard let dtype = SafetensorsType.dtype(named: dtypeName) else {
+      throw .unsupportedType(file: file, key: name, found: dtypeName)
+    }
+    return try checked(name, dtype, dimensions, begin: offsets[0], end: offsets[1])
+  }
+
+  private func sizes(_ cursor: inout JSONCursor, _ what: String, limit: Int) throws(CheckpointError) -> [Int] {
+    var result: [Int] = []
+    try cursor.array("an array of sizes as \(what)") { cursor throws(CheckpointError) in
+      guard result.count < limit else { throw cursor.malformed("at most \(limit) numbers in \(what)", "more") }
+      result.append(try cursor.size("a size from 0 to 2^63 - 1 in \(what)"))
+    }
+    return result
+  }
+
+  private func checked(
+    _ name: String, _ dtype: DType, _ dimensions: [Int], begin: Int, end: Int
+  ) throws(CheckpointError) -> SafetensorsHeader.Entry {
+    guard let count = Shape.elementCount(of: dimensions) else {
+      throw malformed(name, "a shape whose elements can be counted in 63 bits", "\(dimensions)")
+    }
+    let (size, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    guard !overflow else { throw malformed(name, "a size below 2^63 bytes", "\(dimensions) of \(dtype)") }
+    guard begin <= end else { throw malformed(name, "an end at or after the begin \(begin)", "end \(end)") }
+    guard end <= dataByteCount else {
+      throw malformed(name, "an end within the \(dataByteCount) bytes of data", "end \(end)")
+    }
+    guard end - begin == size else {
+      throw malformed(name, "\(size) bytes for \(Shape(dimensions)) of \(dtype)", "\(end - begin)")
+    }
+    return SafetensorsHeader.Entry(
+      name: name, dtype: dtype, shape: Shape(dimensions), bytes: dataStart + begin..<dataStart + end)
+  }
+
+  /// The tensors in the order of their data, which they must cover exactly.
+  func sortedEntries() throws(CheckpointError) -> [SafetensorsHeader.Entry] {
+    let sorted = entries.sorted {
+      ($0.bytes.lowerBound, $0.bytes.upperBound) < ($1.bytes.lowerBound, $1.bytes.upperBound)
+    }
+    var end = dataStart
+    var previous = "the header"
+    for entry in sorted {
+      let begin = entry.bytes.lowerBound
+      if begin != end {
+        let found = begin < end ? "\(end - begin) bytes shared with it" : "a gap of \(begin - end) bytes"
+        throw malformed(entry.name, "data right after \(previous.oneLine)", found)
+      }
+      end = entry.bytes.upperBound
+      previous = entry.name
+    }
+    let rest = dataStart + dataByteCount - end
+    if rest != 0 {
+      throw .malformed(file: file, place: "end", expected: "no data after the last tensor", found: "\(rest) bytes")
+    }
+    return sorted
+  }
+
+  private func malformed(_ name: String, _ expected: String, _ found: String) -> CheckpointError {
+    .malformed(file: file, place: "tensor \(name.oneLine)", expected: expected, found: found)
+  }
+}

@@ -1,0 +1,84 @@
+import Checkpoints
+import Testing
+
+struct ConfigurationReaderTests {
+  private func reader(_ text: String) throws -> ConfigurationReader {
+    try ConfigurationReader(JSONValue(bytes: Array(text.utf8), file: "config.json"), file: "config.json")
+  }
+
+  @Test func `fields are read with their types`() throws {
+    let reader = try reader(
+      #"{"size":3072,"patch":[1,2,2],"theta":256,"ratio":4.0,"flag":true,"name":"silu","zero":0,"list":["a","b"]}"#)
+    #expect(try reader.positiveInt("size") == 3072 && reader.int("zero") == 0 && reader.int("ratio") == 4)
+    #expect(try reader.positiveInts("patch") == [1, 2, 2] && reader.ints("patch") == [1, 2, 2])
+    #expect(try reader.positiveDouble("theta") == 256 && reader.double("ratio") == 4)
+    #expect(try reader.bool("flag") && reader.string("name") == "silu" && reader.strings("list") == ["a", "b"])
+    #expect(reader.has("flag") && !reader.has("absent"))
+  }
+
+  @Test func `an absent or null field takes the default`() throws {
+    let reader = try reader(#"{"a":null}"#)
+    for key in ["a", "b"] {
+      #expect(!reader.has(key))
+      #expect(try reader.positiveInt(key, default: 7) == 7 && reader.bool(key, default: true))
+      #expect(try reader.positiveInts(key, default: [1]) == [1] && reader.string(key, default: "x") == "x")
+      #expect(try reader.object(key) == nil)
+      #expect(throws: CheckpointError.self) { try reader.positiveInt(key) }
+    }
+  }
+
+  @Test(arguments: [
+    ("\"abc\"", "\"abc\""), ("0", "0"), ("-1", "-1"), ("1.5", "1.5"), ("true", "true"), ("[1]", "[1]"),
+    ("1e300", "1e+300"), ("9223372036854775807", "9223372036854775807"), ("{}", "an object of 0 members"),
+  ])
+  func `a wrong size is an error that names file, field, expectation and value`(text: String, found: String) throws {
+    let reader = try reader("{\"hidden_size\":\(text)}")
+    let error = try #require(throws: CheckpointError.self) { try reader.positiveInt("hidden_size") }
+    #expect(
+      "\(error)" == "invalid configuration: config.json: hidden_size: expected a positive integer up to 16777216, "
+        + "found \(found); correct the file")
+  }
+
+  @Test func `other wrong types are errors even with a default`() throws {
+    let reader = try reader(#"{"x":"1","n":[1,"2"],"e":[],"z":[0]}"#)
+    #expect(throws: CheckpointError.self) { try reader.bool("x", default: true) }
+    #expect(throws: CheckpointError.self) { try reader.double("x", default: 1) }
+    #expect(throws: CheckpointError.self) { try reader.int("x", default: 1) }
+    #expect(throws: CheckpointError.self) { try reader.positiveDouble("x", default: 1) }
+    #expect(throws: CheckpointError.self) { try reader.ints("n", default: []) }
+    #expect(throws: CheckpointError.self) { try reader.strings("n", default: []) }
+    #expect(throws: CheckpointError.self) { try reader.positiveInts("e", default: [1]) }
+    #expect(throws: CheckpointError.self) { try reader.positiveInts("z", default: [1]) }
+    #expect(throws: CheckpointError.self) { try reader.string("n", default: "") }
+    #expect(throws: CheckpointError.self) { try reader.object("x") }
+  }
+
+  @Test func `fields of inner objects are named with their path`() throws {
+    let inner = try #require(try reader(#"{"text_config":{"layers":"two"}}"#).object("text_config"))
+    let error = try #require(throws: CheckpointError.self) { try inner.positiveInt("layers") }
+    #expect("\(error)".contains("config.json: text_config.layers: expected a positive integer"))
+  }
+
+  @Test func `requirements name what is expected and found`() throws {
+    let reader = try reader(#"{"act_fn":"relu"}"#)
+    #expect(throws: Never.self) { try reader.require("absent", equals: "silu") }
+    let error = try #require(throws: CheckpointError.self) { try reader.require("act_fn", equals: "silu") }
+    #expect("\(error)".contains(#"act_fn: expected "silu", found "relu""#))
+    #expect(throws: CheckpointError.self) { try reader.require("heads", 7 % 2 == 0, "an even number", "7") }
+  }
+
+  @Test(arguments: ["[]", "1", "", "{"]) func `a document that is no object is refused`(text: String) throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(text, "config.json")
+    let error = try #require(throws: CheckpointError.self) { try ConfigurationReader(contentsOf: path) }
+    #expect("\(error)".contains(path))
+  }
+
+  @Test func `a configuration larger than any is refused`() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write("{}", "config.json")
+    try folder.resize(path, to: 17 << 20)
+    let error = try #require(throws: CheckpointError.self) { try ConfigurationReader(contentsOf: path) }
+    #expect("\(error)".contains("expected at most 16777216 bytes, found 17825792"))
+  }
+}

@@ -1,0 +1,63 @@
+import CPUBackend
+import TensorCore
+import TensorOps
+import TensorTesting
+import Testing
+
+/// The processor's backend against the reference, alone and with more threads than most cases have rows.
+@Suite struct BackendConformanceTests {
+  static let backends: [any Backend] = [CPUBackend(threads: 1), CPUBackend(threads: 7)]
+
+  @Test(arguments: ConformanceCase.linear)
+  func `linear layers agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test(arguments: ConformanceCase.normalization)
+  func `normalizations agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test(arguments: ConformanceCase.headNorm)
+  func `norms and rotations of heads agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test(arguments: ConformanceCase.attention)
+  func `attention agrees with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test(arguments: ConformanceCase.convolution)
+  func `causal convolutions agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test(arguments: ConformanceCase.elementwise)
+  func `elementwise operations agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test(arguments: ConformanceCase.layout)
+  func `layout and reductions agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  @Test func `names of cases are unique, so that no two share their inputs`() {
+    let names = ConformanceCase.all.map(\.name)
+    #expect(Set(names).count == names.count)
+  }
+
+  private func expectAgreement(_ conformance: ConformanceCase) throws {
+    let expected = try conformance.run(ReferenceBackend())
+    #expect(!expected.isEmpty)
+    for backend in Self.backends {
+      let actual = try conformance.run(backend)
+      #expect(actual.count == expected.count)
+      for (index, (a, b)) in zip(actual, expected).enumerated() {
+        #expect(a.isContiguous && a.dtype == .float32, "\(backend.name): result \(index) is \(a)")
+        expectClose(a, b, relative: conformance.relative, "\(backend.name): \(conformance), result \(index)")
+      }
+    }
+  }
+}
