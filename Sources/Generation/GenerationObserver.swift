@@ -1,0 +1,43 @@
+public import TensorCore
+
+/// The parts of a run, in order.
+public enum GenerationStage: String, Sendable, CaseIterable {
+  case encodePrompts = "encode prompts"
+  case loadTransformer = "load transformer"
+  case condition = "prepare steps"
+  case denoise
+  case loadDecoder = "load decoder"
+  case decode
+}
+
+/// One step of the sampler.
+public struct StepRecord: Sendable, Codable {
+  public let index: Int
+  public let sigma: Float
+  public let seconds: Double
+  /// Whether the blocks were skipped.
+  public let skipped: Bool
+}
+
+/// Is told how a run goes. Called on the thread that runs the pipeline.
+public protocol GenerationObserver: AnyObject {
+  /// A stage begins; it has `units` parts (steps, tiles) or is one.
+  func stageDidStart(_ stage: GenerationStage, units: Int)
+  /// One part of the stage is done.
+  func stageDidAdvance(_ stage: GenerationStage)
+  func stageDidEnd(_ stage: GenerationStage)
+  /// Latents in host memory: 0 is the initial noise, `i` the result of step `i`.
+  func latentsDidChange(_ latents: Tensor, step: Int) throws
+  func stepDidEnd(_ record: StepRecord)
+  /// Something the user should know.
+  func warn(_ message: String)
+}
+
+extension GenerationObserver {
+  public func stageDidStart(_ stage: GenerationStage, units: Int) {}
+  public func stageDidAdvance(_ stage: GenerationStage) {}
+  public func stageDidEnd(_ stage: GenerationStage) {}
+  public func latentsDidChange(_ latents: Tensor, step: Int) throws {}
+  public func stepDidEnd(_ record: StepRecord) {}
+  public func warn(_ message: String) {}
+}

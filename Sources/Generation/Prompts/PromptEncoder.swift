@@ -1,0 +1,55 @@
+import Checkpoints
+import HunyuanVideo
+public import Layers
+public import TensorCore
+import TensorOps
+import Tokenizers
+
+/// What the transformer is told about a prompt.
+public struct EncodedPrompt: Sendable {
+  /// Hidden states of the valid text tokens, `[1, S, C]`.
+  public let textStates: Tensor
+  /// The second encoder's vector, `[1, C]`.
+  public let pooledText: Tensor
+
+  public init(textStates: Tensor, pooledText: Tensor) {
+    self.textStates = textStates
+    self.pooledText = pooledText
+  }
+}
+
+/// Both text encoders of a checkpoint. They live as long as this value.
+public struct PromptEncoder: Sendable {
+  private let llama: LlamaTextEncoder
+  private let clip: CLIPTextEncoder
+  private let context: ForwardContext
+
+  public init(_ model: ModelFolder, in context: ForwardContext, adopt: @escaping WeightAdoption) throws {
+    let scope = WeightScope(try Checkpoint(path: model.textEncoder), adopt: adopt)
+    llama = try LlamaTextEncoder(
+      scope, configuration: LlamaConfiguration(ModelFolder.configuration(beside: model.textEncoder)),
+      skippedLayers: model.defaults.skippedLayers, appliesFinalNorm: model.defaults.appliesFinalNorm)
+    try scope.finish()
+
+    let scope2 = WeightScope(try Checkpoint(path: model.textEncoder2), adopt: adopt)
+    clip = try CLIPTextEncoder(
+      scope2, configuration: CLIPTextConfiguration(ModelFolder.configuration(beside: model.textEncoder2)))
+    try scope2.finish()
+    self.context = context
+  }
+
+  /// The number of channels of the hidden states and of the pooled vector.
+  public var channels: (text: Int, pooled: Int) {
+    (llama.configuration.hiddenSize, clip.configuration.hiddenSize)
+  }
+
+  /// Encodes valid tokens only: attention is causal and padding comes last, so no valid token ever sees padding.
+  public func callAsFunction(_ tokens: PromptTokens) throws -> EncodedPrompt {
+    let ids = tokens.templated.ids
+    let hidden = try llama(Tensor(ids, shape: [1, ids.count]), in: context)
+    let pooledIds = tokens.pooled.ids
+    let pooled = try clip(Tensor(pooledIds, shape: [1, pooledIds.count]), in: context).pooled
+    let text = try context.backend.contiguous(hidden.slice(1, min(tokens.templated.prefixCount, ids.count - 1)..<ids.count))
+    return EncodedPrompt(textStates: text, pooledText: pooled)
+  }
+}

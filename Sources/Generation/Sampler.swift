@@ -1,0 +1,85 @@
+public import HunyuanVideo
+public import Layers
+public import TensorCore
+import TensorOps
+
+/// Takes noise to latents with the transformer.
+public struct Sampler: Sendable {
+  private let transformer: HunyuanVideoTransformer
+  private let context: ForwardContext
+
+  public init(_ transformer: HunyuanVideoTransformer, in context: ForwardContext) {
+    self.transformer = transformer
+    self.context = context
+  }
+
+  /// What a step needs beside the latents: for the prompt and, with true guidance, for the negative prompt.
+  public struct Guidance: Sendable {
+    let positive: TransformerConditioning
+    let negative: TransformerConditioning?
+    let scale: Float
+  }
+
+  /// Everything that does not depend on the latents.
+  public func prepare(
+    _ request: GenerationRequest, prompt: EncodedPrompt, negative: EncodedPrompt?, scheduler: FlowMatchScheduler
+  ) throws -> Guidance {
+    func conditioning(_ text: EncodedPrompt) throws -> TransformerConditioning {
+      try transformer.conditioning(
+        timesteps: scheduler.timesteps, guidance: guidanceInput(scale: request.embeddedGuidance),
+        textStates: text.textStates, pooledText: text.pooledText, in: context)
+    }
+    return Guidance(
+      positive: try conditioning(prompt), negative: try negative.map(conditioning), scale: request.cfgScale)
+  }
+
+  /// Runs all steps.
+  /// - Parameters:
+  ///   - noise: `[1, C, F, H, W]` in host memory.
+  ///   - makeCache: a cache for one sequence of evaluations; asked once for the prompt and once for the negative prompt.
+  /// - Returns: latents in host memory.
+  public func callAsFunction(
+    noise: Tensor, guidance: Guidance, scheduler: FlowMatchScheduler, makeCache: () -> any StepCache = NoStepCache.init,
+    observer: any GenerationObserver
+  ) throws -> Tensor {
+    let backend = context.backend
+    let clock = ContinuousClock()
+    let rotary = transformer.rotaryTable(for: noise.shape)
+    let positiveCache = makeCache()
+    let negativeCache = makeCache()
+    try observer.latentsDidChange(noise, step: 0)
+
+    // The state of the sampler stays float32 on the host, whatever the activations' type.
+    var latents = noise
+    for step in 0..<scheduler.stepCount {
+      let start = clock.now
+      let input = try backend.upload(latents)
+      var velocity = try transformer(
+        input, step: step, conditioning: guidance.positive, rotary: rotary, cache: positiveCache, in: context)
+      if let negative = guidance.negative {
+        // v = v₋ + w (v₊ - v₋)
+        let unconditional = try transformer(
+          input, step: step, conditioning: negative, rotary: rotary, cache: negativeCache, in: context)
+        velocity = try backend.combination(guidance.scale, velocity, 1 - guidance.scale, unconditional)
+      }
+      latents = eulerStep(latents, try backend.download(velocity), size: scheduler.stepSize(step))
+      let elapsed = start.duration(to: clock.now)
+      try observer.latentsDidChange(latents, step: step + 1)
+      observer.stepDidEnd(
+        StepRecord(index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1), skipped: false))
+      observer.stageDidAdvance(.denoise)
+    }
+    return latents
+  }
+
+  /// `x + velocity · size` in float32.
+  private func eulerStep(_ x: Tensor, _ velocity: Tensor, size: Float) -> Tensor {
+    let result = Tensor(uninitialized: x.shape)
+    let count = x.count
+    let values = x.hostPointer.assumingMemoryBound(to: Float.self)
+    let slopes = velocity.hostPointer.assumingMemoryBound(to: Float.self)
+    let output = result.mutableHostPointer.assumingMemoryBound(to: Float.self)
+    for index in 0..<count { output[index] = values[index] + slopes[index] * size }
+    return result
+  }
+}

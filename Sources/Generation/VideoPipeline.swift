@@ -1,0 +1,192 @@
+import Checkpoints
+import HunyuanVideo
+public import Layers
+public import TensorCore
+import TensorOps
+import Tokenizers
+
+/// Receives the frames of a video in order.
+public protocol FrameSink: AnyObject {
+  /// `[1, 3, f, H, W]` float32 in 0…1, contiguous in host memory.
+  func append(_ frames: Tensor) throws
+}
+
+/// From requests to frames: encode the prompts, denoise, decode. Stages load their weights when they begin; the text encoders
+/// are gone before the transformer is loaded.
+public final class VideoPipeline {
+  private let model: ModelFolder
+  private let context: ForwardContext
+  private let observer: any GenerationObserver
+  private var transformer: HunyuanVideoTransformer?
+  private var decoder: VideoDecoder?
+
+  public init(_ model: ModelFolder, in context: ForwardContext, observer: any GenerationObserver) {
+    self.model = model
+    self.context = context
+    self.observer = observer
+  }
+
+  /// Opens every part of the checkpoint and builds every network from it once, so that a missing, extra or misshapen tensor
+  /// is found before anything is computed. Weights are mapped, not read: this takes milliseconds.
+  public func verifyCheckpoint() throws {
+    let encoder = try PromptEncoder(model, in: context, adopt: { $0 })
+    try requireMatchingText(encoder)
+    _ = try PromptTokenizer(model)
+    _ = try buildTransformer { $0 }
+    _ = try buildDecoder { $0 }
+  }
+
+  /// Encodes the prompts of all requests, each text once, and warns where a text was cut.
+  public func encode(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
+    try stage(.encodePrompts, units: requests.count) {
+      let tokenizer = try PromptTokenizer(model)
+      let encoder = try PromptEncoder(model, in: context, adopt: adoption)
+      try requireMatchingText(encoder)
+      var known: [String: EncodedPrompt] = [:]
+      func encoded(_ text: String, frames: Int) throws -> EncodedPrompt {
+        let key = "\(frames == 1)\(text)"
+        if let prompt = known[key] { return prompt }
+        let tokens = try tokenizer(text, frames: frames)
+        for (cut, name) in [(tokens.templated, "text encoder"), (tokens.pooled, "text encoder 2")] {
+          if let lost = cut.cutText {
+            observer.warn(
+              "the \(name) takes \(cut.ids.count) of the prompt's \(cut.count) tokens and does not see: \"\(lost)\"")
+          }
+        }
+        let prompt = try encoder(tokens)
+        known[key] = prompt
+        return prompt
+      }
+      return try requests.map { request in
+        defer { observer.stageDidAdvance(.encodePrompts) }
+        return GenerationTexts(
+          prompt: try encoded(request.prompt, frames: request.frames),
+          negative: request.usesGuidance ? try encoded(request.negativePrompt, frames: request.frames) : nil)
+      }
+    }
+  }
+
+  /// Takes noise to latents `[1, C, F', H/8, W/8]` in host memory.
+  public func denoise(_ request: GenerationRequest, texts: GenerationTexts) throws -> Tensor {
+    let transformer = try loadedTransformer()
+    let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
+    let sampler = Sampler(transformer, in: context)
+    let guidance = try stage(.condition) {
+      try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
+    }
+    let shape = try latentShape(request)
+    let noise = request.initialNoise ?? initialNoise(shape, seed: request.seed)
+    if noise.shape != shape || noise.dtype != .float32 {
+      throw RequestError(
+        "wrong initial noise", at: "--initial-noise", expected: "float32\(shape)", found: "\(noise)",
+        remedy: "make noise for this size and length")
+    }
+    return try stage(.denoise, units: scheduler.stepCount) {
+      try sampler(noise: noise, guidance: guidance, scheduler: scheduler, observer: observer)
+    }
+  }
+
+  /// Decodes latents; frames are mapped to 0…1 and clamped.
+  public func decode(_ latents: Tensor, tiling: Bool, into sink: any FrameSink) throws {
+    let decoder = try loadedDecoder()
+    let tiled = TiledDecoder(decoder, tiling: tiling, in: context)
+    try stage(.decode, units: tiled.tileCount(for: latents.shape)) {
+      try tiled.decode(latents, tileDone: { observer.stageDidAdvance(.decode) }) { frames in
+        try sink.append(Self.pixels(frames))
+      }
+    }
+  }
+
+  /// The shape of a request's latents for this checkpoint.
+  public func latentShape(_ request: GenerationRequest) throws -> Shape {
+    let transformer = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
+    let autoencoder = try AutoencoderConfiguration(ModelFolder.configuration(beside: model.autoencoder))
+    return [
+      1, transformer.inputChannels, (request.frames - 1) / autoencoder.timeCompression + 1,
+      request.roundedHeight / autoencoder.spatialCompression, request.roundedWidth / autoencoder.spatialCompression,
+    ]
+  }
+
+  /// PyTorch's noise of a seed, drawn whole whatever the number of ranks.
+  private func initialNoise(_ shape: Shape, seed: UInt64) -> Tensor {
+    var generator = TorchGenerator(seed: seed)
+    return generator.normals(shape: shape)
+  }
+
+  /// `clamp(x / 2 + 0.5, 0, 1)`
+  private static func pixels(_ raw: Tensor) -> Tensor {
+    let result = Tensor(uninitialized: raw.shape)
+    let count = raw.count
+    let input = raw.hostPointer.assumingMemoryBound(to: Float.self)
+    let output = result.mutableHostPointer.assumingMemoryBound(to: Float.self)
+    for index in 0..<count { output[index] = min(max(input[index] * 0.5 + 0.5, 0), 1) }
+    return result
+  }
+
+  // MARK: Loading
+
+  private func loadedTransformer() throws -> HunyuanVideoTransformer {
+    if let transformer { return transformer }
+    let loaded = try stage(.loadTransformer) { try buildTransformer(adoption) }
+    transformer = loaded
+    return loaded
+  }
+
+  private func loadedDecoder() throws -> VideoDecoder {
+    if let decoder { return decoder }
+    let loaded = try stage(.loadDecoder) { try buildDecoder(adoption) }
+    decoder = loaded
+    return loaded
+  }
+
+  private var adoption: WeightAdoption {
+    let backend = context.backend
+    return { try backend.adopt($0) }
+  }
+
+  private func buildTransformer(_ adopt: @escaping WeightAdoption) throws -> HunyuanVideoTransformer {
+    let configuration = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
+    let scope = WeightScope(try Checkpoint(path: model.transformer), adopt: adopt)
+    let network = try HunyuanVideoTransformer(scope, configuration: configuration)
+    try scope.finish()
+    return network
+  }
+
+  private func buildDecoder(_ adopt: @escaping WeightAdoption) throws -> VideoDecoder {
+    let configuration = try AutoencoderConfiguration(ModelFolder.configuration(beside: model.autoencoder))
+    let scope = WeightScope(try Checkpoint(path: model.autoencoder), adopt: adopt)
+    let network = try VideoDecoder(scope, configuration: configuration)
+    try scope.finish()
+    return network
+  }
+
+  /// The text encoders must give what the transformer takes.
+  private func requireMatchingText(_ encoder: PromptEncoder) throws {
+    let configuration = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
+    let pairs = [
+      (model.textEncoder, encoder.channels.text, configuration.textChannels),
+      (model.textEncoder2, encoder.channels.pooled, configuration.pooledTextChannels),
+    ]
+    for (path, found, expected) in pairs where found != expected {
+      throw RequestError(
+        "text encoder does not fit the transformer", at: path, expected: "\(expected) channels", found: "\(found)",
+        remedy: "use the encoders that the transformer was trained with")
+    }
+  }
+
+  private func stage<Result>(
+    _ stage: GenerationStage, units: Int = 1, _ body: () throws -> Result
+  ) throws -> Result {
+    observer.stageDidStart(stage, units: units)
+    let result = try body()
+    observer.stageDidEnd(stage)
+    return result
+  }
+}
+
+/// The encoded texts of a request.
+public struct GenerationTexts: Sendable {
+  public let prompt: EncodedPrompt
+  /// With true guidance only.
+  public let negative: EncodedPrompt?
+}

@@ -1,0 +1,66 @@
+public import Checkpoints
+import TensorOps
+
+/// The sizes of the causal 3-D autoencoder, read from `config.json` beside the weights.
+///
+/// Reference: `hyvideo/vae/autoencoder_kl_causal_3d.py`; defaults are the published `884-16c-hy`.
+public struct AutoencoderConfiguration: Sendable, Hashable {
+  /// Channels of the encoder's blocks; the decoder's are these in reverse.
+  public var blockChannels = [128, 256, 512, 512]
+  /// Residual blocks per encoder block; the decoder has one more.
+  public var layersPerBlock = 2
+  public var normGroups = 32
+  public var latentChannels = 16
+  public var outputChannels = 3
+  /// Latents are divided by this before decoding.
+  public var scalingFactor: Float = 0.476986
+  public var spatialCompression = 8
+  public var timeCompression = 4
+  public var hasMidBlockAttention = true
+  /// Extent of a tile in pixels and in frames.
+  public var tileSize = 256
+  public var tileFrames = 64
+  /// The share of a tile that overlaps its neighbour.
+  public var tileOverlap = 0.25
+
+  public static let hunyuanVideo = AutoencoderConfiguration()
+
+  public init() {}
+
+  /// - Throws: `CheckpointError` for a field of the wrong type and for sizes that the decoder cannot have.
+  public init(_ reader: ConfigurationReader) throws(CheckpointError) {
+    blockChannels = try reader.positiveInts("block_out_channels", default: blockChannels)
+    layersPerBlock = try reader.positiveInt("layers_per_block", default: layersPerBlock)
+    normGroups = try reader.positiveInt("norm_num_groups", default: normGroups)
+    latentChannels = try reader.positiveInt("latent_channels", default: latentChannels)
+    outputChannels = try reader.positiveInt("out_channels", default: outputChannels)
+    scalingFactor = Float(try reader.positiveDouble("scaling_factor", default: Double(scalingFactor)))
+    spatialCompression = try reader.positiveInt("spatial_compression_ratio", default: spatialCompression)
+    timeCompression = try reader.positiveInt("time_compression_ratio", default: timeCompression)
+    hasMidBlockAttention = try reader.bool("mid_block_add_attention", default: hasMidBlockAttention)
+    tileSize = try reader.positiveInt("sample_size", default: tileSize)
+    tileFrames = try reader.positiveInt("sample_tsize", default: tileFrames)
+    try reader.require("act_fn", equals: "silu")
+    for field in [("spatial_compression_ratio", spatialCompression), ("time_compression_ratio", timeCompression)] {
+      try reader.require(
+        field.0, field.1.nonzeroBitCount == 1 && field.1.trailingZeroBitCount < blockChannels.count,
+        "a power of two below 2^\(blockChannels.count)", "\(field.1)")
+    }
+    try reader.require(
+      "norm_num_groups", blockChannels.allSatisfy { $0 % normGroups == 0 }, "a divisor of \(blockChannels)",
+      "\(normGroups)")
+    try reader.require(
+      "sample_size", tileSize % (4 * spatialCompression) == 0, "a multiple of \(4 * spatialCompression)", "\(tileSize)")
+    try reader.require(
+      "sample_tsize", tileFrames % (4 * timeCompression) == 0, "a multiple of \(4 * timeCompression)", "\(tileFrames)")
+  }
+
+  /// How the decoder's block `index` enlarges its result: space in the first blocks, time in the last before the end.
+  func upsampling(afterBlock index: Int) -> Upsampling {
+    let spatialLayers = spatialCompression.trailingZeroBitCount
+    let timeLayers = timeCompression.trailingZeroBitCount
+    let last = blockChannels.count - 1
+    let inTime = index >= last - timeLayers && index < last
+    return Upsampling(time: inTime ? 2 : 1, space: index < spatialLayers ? 2 : 1)
+  }
+}

@@ -1,0 +1,32 @@
+import Checkpoints
+import Layers
+import TensorCore
+import TensorOps
+
+/// Two normalized causal convolutions around a shortcut.
+///
+/// Reference: `hyvideo/vae/unet_causal_3d_blocks.py`, `ResnetBlockCausal3D`.
+struct ResidualBlock: Sendable {
+  private let norm1: GroupNorm
+  private let conv1: CausalConvolution
+  private let norm2: GroupNorm
+  private let conv2: CausalConvolution
+  private let shortcut: CausalConvolution?
+
+  init(_ scope: WeightScope, inputs: Int, outputs: Int, groups: Int) throws(CheckpointError) {
+    norm1 = try GroupNorm(scope["norm1"], channels: inputs, groups: groups, epsilon: 1e-6)
+    conv1 = try CausalConvolution(scope["conv1"]["conv"], inputs: inputs, outputs: outputs, kernel: 3)
+    norm2 = try GroupNorm(scope["norm2"], channels: outputs, groups: groups, epsilon: 1e-6)
+    conv2 = try CausalConvolution(scope["conv2"]["conv"], inputs: outputs, outputs: outputs, kernel: 3)
+    shortcut =
+      inputs == outputs
+      ? nil : try CausalConvolution(scope["conv_shortcut"]["conv"], inputs: inputs, outputs: outputs, kernel: 1)
+  }
+
+  /// `x` `[B, C, F, H, W]`.
+  func callAsFunction(_ x: Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
+    let h = try conv1(norm1(x, activation: .silu, in: context), in: context)
+    let direct = try shortcut?(x, in: context) ?? x
+    return try conv2(norm2(h, activation: .silu, in: context), residual: direct, in: context)
+  }
+}

@@ -1,0 +1,151 @@
+public import Checkpoints
+public import Layers
+public import TensorCore
+public import TensorOps
+
+/// The HunyuanVideo diffusion transformer: latents, text and a timestep to the velocity of the flow.
+///
+/// Reference: `hyvideo/modules/models.py`, `HYVideoDiffusionTransformer`; "HunyuanVideo: A Systematic Framework For Large
+/// Video Generative Models", section 4.
+public struct HunyuanVideoTransformer: Sendable {
+  public let configuration: TransformerConfiguration
+  private let patchEmbedding: PatchEmbedding
+  private let tokenRefiner: TokenRefiner
+  private let timeEmbedding: ScalarEmbedding
+  private let pooledTextEmbedding: MultiLayerPerceptron
+  private let guidanceEmbedding: ScalarEmbedding?
+  private let doubleBlocks: [DoubleStreamBlock]
+  private let singleBlocks: [SingleStreamBlock]
+  private let finalLayer: FinalLayer
+
+  /// Reads the network from a checkpoint in Tencent's names.
+  public init(_ scope: WeightScope, configuration: TransformerConfiguration) throws(CheckpointError) {
+    self.configuration = configuration
+    let channels = configuration.hiddenSize
+    patchEmbedding = try PatchEmbedding(scope["img_in"], configuration)
+    tokenRefiner = try TokenRefiner(scope["txt_in"], configuration)
+    timeEmbedding = try ScalarEmbedding(scope["time_in"], channels: channels)
+    pooledTextEmbedding = try MultiLayerPerceptron(
+      scope["vector_in"], names: ("in_layer", "out_layer"), inputs: configuration.pooledTextChannels,
+      hidden: channels, outputs: channels, activation: .silu)
+    guidanceEmbedding =
+      configuration.hasGuidanceEmbedding ? try ScalarEmbedding(scope["guidance_in"], channels: channels) : nil
+    var doubleBlocks: [DoubleStreamBlock] = []
+    for index in 0..<configuration.doubleBlockCount {
+      doubleBlocks.append(try DoubleStreamBlock(scope["double_blocks"][index], configuration))
+    }
+    var singleBlocks: [SingleStreamBlock] = []
+    for index in 0..<configuration.singleBlockCount {
+      singleBlocks.append(try SingleStreamBlock(scope["single_blocks"][index], configuration))
+    }
+    self.doubleBlocks = doubleBlocks
+    self.singleBlocks = singleBlocks
+    finalLayer = try FinalLayer(scope["final_layer"], configuration)
+  }
+
+  /// Computes what does not depend on the latents, for all steps.
+  /// - Parameters:
+  ///   - timesteps: `1000 · sigma` of each step.
+  ///   - guidance: the guidance input, for example 6016; ignored by a network without guidance embedding.
+  ///   - textStates: hidden states of the valid text tokens, `[1, S, textChannels]`.
+  ///   - pooledText: the second encoder's vector, `[1, pooledTextChannels]`.
+  public func conditioning(
+    timesteps: [Float], guidance: Float, textStates: Tensor, pooledText: Tensor, in context: ForwardContext
+  ) throws(BackendError) -> TransformerConditioning {
+    let backend = context.backend
+
+    // 1. vec = (time + pooled text) + guidance, in this order.
+    let pooled = try pooledTextEmbedding(pooledText, in: context)
+    let everyStep = try backend.concatenate([Tensor](repeating: pooled, count: timesteps.count), axis: 0)
+    var vectors = try backend.residual(timeEmbedding(timesteps, in: context), gate: nil, everyStep)
+    if let guidanceEmbedding {
+      let values = [Float](repeating: guidance, count: timesteps.count)
+      vectors = try backend.residual(vectors, gate: nil, guidanceEmbedding(values, in: context))
+    }
+    try context.requireFinite(vectors, at: "transformer: time_in, vector_in, guidance_in")
+
+    // 2. Text tokens.
+    let text = try tokenRefiner(textStates, timesteps: timesteps, in: context)
+
+    // 3. Modulation of every block.
+    let activated = try backend.activate(vectors, .silu)
+    var double: [(video: ModulationTable, text: ModulationTable)] = []
+    for block in doubleBlocks {
+      double.append(
+        (try block.video.modulation(activated, in: context), try block.text.modulation(activated, in: context)))
+    }
+    var single: [ModulationTable] = []
+    for block in singleBlocks { single.append(try block.modulation(activated, in: context)) }
+    return TransformerConditioning(
+      timesteps: timesteps, vectors: vectors, text: text, doubleBlocks: double, singleBlocks: single,
+      finalLayer: try finalLayer.modulation(activated, in: context))
+  }
+
+  /// The extents of the token grid for latents `[B, C, F, H, W]`.
+  public func grid(for latents: Shape) -> [Int] {
+    zip(latents.dimensions[2...], configuration.patchSize).map { $0 / $1 }
+  }
+
+  /// Position angles for latents of a shape; the same for all steps.
+  public func rotaryTable(for latents: Shape) -> RotaryTable {
+    .grid(grid(for: latents), dimensions: configuration.rotaryDimensions, theta: configuration.rotaryTheta)
+  }
+
+  /// The velocity `[1, C, F, H, W]` at one step.
+  /// - Parameters:
+  ///   - latents: `[1, C, F, H, W]`.
+  ///   - cache: may let blocks be skipped.
+  public func callAsFunction(
+    _ latents: Tensor, step: Int, conditioning: TransformerConditioning, rotary: RotaryTable, cache: any StepCache,
+    in context: ForwardContext
+  ) throws(BackendError) -> Tensor {
+    let input = try patchEmbedding(latents, in: context)
+    try context.requireFinite(input, at: "transformer: step \(step): img_in")
+    let output = try runBlocks(
+      TokenStreams(video: input, text: conditioning.text[step]), step: step, conditioning: conditioning,
+      rotary: rotary, cache: cache, in: context)
+    let velocity = try finalLayer(
+      output, table: conditioning.finalLayer, step: step, grid: grid(for: latents.shape), in: context)
+    try context.requireFinite(velocity, at: "transformer: step \(step): final_layer")
+    return velocity
+  }
+
+  /// Video tokens after all blocks, or what the cache puts in their place.
+  private func runBlocks(
+    _ input: TokenStreams, step: Int, conditioning: TransformerConditioning, rotary: RotaryTable,
+    cache: any StepCache, in context: ForwardContext
+  ) throws(BackendError) -> Tensor {
+    let backend = context.backend
+    let modulations = conditioning.doubleBlocks.map {
+      (video: StreamModulation($0.video, step: step), text: StreamModulation($0.text, step: step))
+    }
+    let decision = try cache.decide(
+      step: step,
+      modulatedInput: { () throws(BackendError) in
+        try modulations[0].video.attention.normalized(input.video, in: context)
+      }, on: backend)
+    if case .reuse(let residual) = decision {
+      return try backend.residual(input.video, gate: nil, residual)
+    }
+
+    var x = input
+    var firstBlockOutput = input.video
+    for (index, block) in doubleBlocks.enumerated() {
+      x = try block(x, video: modulations[index].video, text: modulations[index].text, rotary: rotary, in: context)
+      try context.requireFinite(x.video, at: "transformer: step \(step): double_blocks.\(index)")
+      if index == 0 {
+        firstBlockOutput = x.video
+        let decision = try cache.decide(step: step, firstBlockOutput: x.video, input: input.video, on: backend)
+        if case .reuse(let residual) = decision { return try backend.residual(x.video, gate: nil, residual) }
+      }
+    }
+    for (index, block) in singleBlocks.enumerated() {
+      let vectors = ModulationVectors(conditioning.singleBlocks[index], step: step)
+      x = try block(x, vectors, rotary: rotary, in: context)
+      try context.requireFinite(x.video, at: "transformer: step \(step): single_blocks.\(index)")
+    }
+    try cache.finish(
+      step: step, input: input.video, firstBlockOutput: firstBlockOutput, output: x.video, on: backend)
+    return x.video
+  }
+}

@@ -1,0 +1,73 @@
+public import Checkpoints
+
+/// The sizes of a HunyuanVideo transformer. Everything is read from `config.json` beside the weights; the presets are
+/// the two published networks.
+///
+/// Reference: `hyvideo/modules/models.py`, `HUNYUAN_VIDEO_CONFIG`.
+public struct TransformerConfiguration: Sendable, Hashable {
+  /// Channels of a token, `C`.
+  public var hiddenSize = 3072
+  /// Attention heads, `N`.
+  public var headCount = 24
+  public var doubleBlockCount = 20
+  public var singleBlockCount = 40
+  public var refinerBlockCount = 2
+  /// Channels of a head that turn with time, height and width; their sum is the head dimension `D`.
+  public var rotaryDimensions = [16, 56, 56]
+  public var rotaryTheta: Float = 256
+  /// Extent of a token in time, height and width of the latents.
+  public var patchSize = [1, 2, 2]
+  public var inputChannels = 16
+  public var outputChannels = 16
+  /// Width of the MLPs as a multiple of the hidden size.
+  public var mlpRatio = 4.0
+  /// Whether the network was distilled with the guidance scale as an input.
+  public var hasGuidanceEmbedding = true
+  /// Channels of the first and of the second text encoder's output.
+  public var textChannels = 4096
+  public var pooledTextChannels = 768
+
+  public var headDimension: Int { hiddenSize / headCount }
+  public var mlpHiddenSize: Int { Int(Double(hiddenSize) * mlpRatio) }
+  public var patchVolume: Int { patchSize.reduce(1, *) }
+
+  /// `HYVideo-T/2`.
+  public static let hyvideoT2 = TransformerConfiguration(hasGuidanceEmbedding: false)
+  /// `HYVideo-T/2-cfgdistill`, the released weights.
+  public static let hyvideoT2Distilled = TransformerConfiguration()
+
+  public init(hasGuidanceEmbedding: Bool = true) { self.hasGuidanceEmbedding = hasGuidanceEmbedding }
+
+  /// Reads Tencent's field names; fields that are absent keep the published networks' values.
+  /// - Throws: `CheckpointError` for a field of the wrong type and for sizes that contradict each other.
+  public init(_ reader: ConfigurationReader) throws(CheckpointError) {
+    hiddenSize = try reader.positiveInt("hidden_size", default: hiddenSize)
+    headCount = try reader.positiveInt("heads_num", default: headCount)
+    doubleBlockCount = try reader.positiveInt("mm_double_blocks_depth", default: doubleBlockCount)
+    singleBlockCount = try reader.positiveInt("mm_single_blocks_depth", default: singleBlockCount)
+    refinerBlockCount = try reader.positiveInt("refiner_depth", default: refinerBlockCount)
+    rotaryDimensions = try reader.positiveInts("rope_dim_list", default: rotaryDimensions)
+    rotaryTheta = Float(try reader.positiveDouble("rope_theta", default: Double(rotaryTheta)))
+    patchSize = try reader.positiveInts("patch_size", default: patchSize)
+    inputChannels = try reader.positiveInt("in_channels", default: inputChannels)
+    outputChannels = try reader.positiveInt("out_channels", default: outputChannels)
+    mlpRatio = try reader.positiveDouble("mlp_width_ratio", default: mlpRatio)
+    hasGuidanceEmbedding = try reader.bool("guidance_embed", default: hasGuidanceEmbedding)
+    textChannels = try reader.positiveInt("text_states_dim", default: textChannels)
+    pooledTextChannels = try reader.positiveInt("text_states_dim_2", default: pooledTextChannels)
+
+    try reader.require("heads_num", hiddenSize % headCount == 0, "a divisor of hidden_size \(hiddenSize)", "\(headCount)")
+    try reader.require(
+      "rope_dim_list",
+      rotaryDimensions.count == 3 && rotaryDimensions.allSatisfy { $0 % 2 == 0 }
+        && rotaryDimensions.reduce(0, +) == headDimension,
+      "three even numbers with the sum \(headDimension)", "\(rotaryDimensions)")
+    try reader.require("patch_size", patchSize.count == 3, "three numbers", "\(patchSize)")
+    try reader.require("mlp_act_type", equals: "gelu_tanh")
+    try reader.require("qk_norm_type", equals: "rms")
+    try reader.require("text_projection", equals: "single_refiner")
+    for field in ["qkv_bias", "qk_norm"] {
+      try reader.require(field, reader.bool(field, default: true), "true", "false")
+    }
+  }
+}
