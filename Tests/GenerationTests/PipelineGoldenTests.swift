@@ -6,6 +6,7 @@ import Layers
 import TensorCore
 import TensorTesting
 import Testing
+import Tokenizers
 
 /// The demo checkpoint from prompt to pixels against PyTorch.
 @Suite struct PipelineGoldenTests {
@@ -24,7 +25,7 @@ import Testing
   private let context = ForwardContext(backend: CPUBackend())
   private let prompt = "A red ball moves from left to right on a black background."
 
-  private func model() throws -> ModelFolder { try ModelFolder(Goldens.demoModel("")) }
+  private func model() throws -> ModelFolder { try ModelFolder(Goldens.repositoryPath("Models/demo")) }
 
   @Test func `latents after 20 steps and the frames are PyTorch's`() throws {
     let golden = try Goldens.tensors("demo/sampling.safetensors")

@@ -4,6 +4,7 @@ import Generation
 import HunyuanVideo
 import Layers
 import TensorCore
+import TensorOps
 import TensorTesting
 import Testing
 
@@ -12,18 +13,20 @@ import Testing
 
   @Test(
     arguments: [
-      ("one_layer", "tiled_not_needed", 1), ("one_layer", "tiled_space", 6),
-      ("one_layer", "tiled_space_last_column", 4), ("one_layer", "tiled_time", 2),
-      ("one_layer", "tiled_time_and_space", 8), ("one_layer", "tiled_time_last_frame", 3),
-      ("two_layers", "tiled_time_and_space", 6),
+      ("one_layer", "tiled_not_needed"), ("one_layer", "tiled_space"), ("one_layer", "tiled_space_last_column"),
+      ("one_layer", "tiled_time"), ("one_layer", "tiled_time_and_space"), ("one_layer", "tiled_time_last_frame"),
+      ("two_layers", "tiled_time_and_space"),
     ])
-  func `a tiled decode is diffusers' tiled decode`(_ golden: (network: String, clip: String, tiles: Int)) throws {
+  func `a tiled decode is diffusers' tiled decode`(_ golden: (network: String, clip: String)) throws {
     let expected = try Goldens.tensors("vae/\(golden.network)/expected.safetensors")
     let decoder = TiledDecoder(try decoder(golden.network), tiling: true, in: context)
     let latents = try expected.tensor("\(golden.clip).latents")
     var tiles = 0
     let video = try decode(latents, decoder) { tiles += 1 }
     expectClose(video, try expected.tensor("\(golden.clip).decoded"), relative: 1e-4, golden.clip)
+    let facts = try Goldens.json("vae/\(golden.network)/expected.json").object?["decodings"]?.object?[golden.clip]?
+      .object
+    #expect(tiles == facts?["decoder_calls"]?.array?.count)
     #expect(tiles == decoder.tileCount(for: latents.shape))
   }
 
@@ -34,9 +37,9 @@ import Testing
     var tiles = 0
     let video = try decode(latents, decoder) { tiles += 1 }
     #expect(tiles == 1 && decoder.tileCount(for: latents.shape) == 1)
-    #expect(video.shape == [1, 3, 17, 40, 48])
-    // Tiles have statistics of their own, so the two differ, but they show the same picture.
+    // Tiles have statistics of their own, so the two differ, but in size.
     let tiled = try expected.tensor("tiled_time_and_space.decoded")
+    #expect(video.shape == tiled.shape)
     #expect(Comparison(video, tiled).relativeNorm > 1e-4)
   }
 

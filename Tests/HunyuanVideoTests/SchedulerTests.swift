@@ -1,3 +1,4 @@
+import Checkpoints
 import HunyuanVideo
 import TensorTesting
 import Testing
@@ -10,7 +11,7 @@ import Testing
       let fields = try #require(entry.object)
       let steps = try #require(fields["steps"]?.int)
       let shift = Float(try #require(fields["shift"]?.double))
-      let reverse = try #require(fields["reverse"]?.bool)
+      let reverse = try #require(fields["reverse"]?.bool as Bool?)
       let sigmas = try #require(fields["sigmas"]?.array).compactMap(\.double)
       let scheduler = FlowMatchScheduler(steps: steps, shift: shift, reverse: reverse)
       #expect(scheduler.sigmas.count == sigmas.count && sigmas.count == steps + 1)
@@ -33,7 +34,8 @@ import Testing
 
   @Test(
     arguments: [
-      (1, 1000), (3, 3008), (4.5, 4512), (5, 4992), (6, 6016), (6.1, 6080), (6.5, 6496), (7, 7008), (8, 8000), (9, 9024),
+      (1, 1000), (3, 3008), (4.5, 4512), (5, 4992), (6, 6016), (6.1, 6080), (6.5, 6496), (7, 7008), (8, 8000),
+      (9, 9024),
       (10, 9984),
     ] as [(Float, Float)])
   func `the guidance input is rounded as the network was used with it`(_ scale: Float, _ input: Float) {

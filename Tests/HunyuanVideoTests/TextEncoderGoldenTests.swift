@@ -73,9 +73,9 @@ import Testing
     let golden = try Goldens.tensors("demo/text.safetensors")
     let ids = try Goldens.tensors("demo/tokens.safetensors").int32("llama.input_ids").slice(0, 0..<1)
     let context = backend.context
-    let scope = WeightScope(try Checkpoint(path: Goldens.demoModel("text_encoder")))
+    let scope = WeightScope(try Checkpoint(path: Goldens.repositoryPath("Models/demo/text_encoder")))
     let configuration = try LlamaConfiguration(
-      ConfigurationReader(contentsOf: Goldens.demoModel("text_encoder/config.json")))
+      ConfigurationReader(contentsOf: Goldens.repositoryPath("Models/demo/text_encoder/config.json")))
     let encoder = try LlamaTextEncoder(scope, configuration: configuration)
     try scope.finish()
     let valid = try golden.tensor("llama.hidden_states.0").shape[0]

@@ -21,7 +21,7 @@ import Testing
 
   @Test(arguments: TestBackend.allCases)
   func `the demo's transformer gives PyTorch's velocity`(_ backend: TestBackend) throws {
-    let folder = Goldens.demoModel("hunyuan-video-t2v-720p/transformers")
+    let folder = Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/transformers")
     try expectGolden(
       weights: folder, configuration: folder + "/config.json", expected: Goldens.tensors("demo/dit.safetensors"),
       backend)

@@ -51,7 +51,7 @@ import Testing
   @Test func `a reshaped view exists exactly where strides can express it`() {
     var random = RandomTensors(seed: 11)
     var (views, refusals) = (0, 0)
-    for _ in 0..<3000 {
+    for _ in 0..<6000 {
       let tensor = randomView(&random)
       let shape = randomShape(of: tensor.count, &random)
       let offsets = rowMajorOffsets(tensor)
@@ -63,7 +63,7 @@ import Testing
         #expect(!isExpressible(offsets, shape), "\(tensor) with strides \(tensor.strides) has a view as \(shape)")
       }
     }
-    #expect(views > 500 && refusals > 500)
+    #expect(views > 300 && refusals > 300, "\(views) views, \(refusals) refusals")
   }
 
   /// A view made by random permutations, slices and selections of a dense tensor.

@@ -1,0 +1,119 @@
+/// LLaMA-3's byte-level tokenizer, from a `tokenizer.json`.
+///
+/// The text is taken as it is: special tokens in it are recognised, the rest is cut by the published regular
+/// expression and each piece encoded by its bytes.
+///
+/// ```swift
+/// let tokenizer = try LlamaTokenizer(folder: "ckpts/text_encoder")
+/// let prompt = PromptTemplate.video.tokenize("A cat walks on the grass.", with: tokenizer, limit: 351)
+/// ```
+public struct LlamaTokenizer: Sendable {
+  /// The file the tokenizer was read from.
+  public let file: String
+  /// One more than the largest id: how many rows the embedding table must have.
+  public let vocabularySize: Int
+  /// The id of the padding token, where the configuration names one.
+  public let padID: Int32?
+  /// The ids put in front of every text: normally the begin-of-text token alone.
+  public let prefixIDs: [Int32]
+  /// The ids put behind every text: normally none.
+  public let suffixIDs: [Int32]
+
+  private let definition: TokenizerDefinition
+  private let givenTokens: AddedTokens
+  private let normalizedTokens: AddedTokens
+
+  /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
+  ///
+  /// - Throws: ``TokenizerError`` naming the file and what is wrong: it is missing, malformed, contradicts itself, or
+  ///   describes another kind of tokenizer.
+  public init(folder: String) throws(TokenizerError) {
+    let file = TokenizerFiles.path("tokenizer.json", in: folder)
+    let definition = try TokenizerDefinition(parsing: TokenizerFiles.contents(of: file), file: file)
+    try self.init(definition, TokenizerConfiguration(folder: folder))
+  }
+
+  private init(
+    _ definition: TokenizerDefinition, _ configuration: TokenizerConfiguration
+  ) throws(TokenizerError) {
+    self.definition = definition
+    file = definition.file
+    try definition.requireNoNormalizer()
+    _ = try definition.requirePreTokenizer(
+      splittingBy: [LlamaPattern.expression], behavior: "Isolated", invert: false, usesRegex: false)
+    guard definition.model.options.endOfWordSuffix.isEmpty else {
+      throw .unsupported(
+        "unsupported tokenizer model", in: file, expected: "no end_of_word_suffix",
+        found: quoted(definition.model.options.endOfWordSuffix))
+    }
+
+    func id(of role: String) throws(TokenizerError) -> Int32? {
+      guard let token = configuration.specialTokens[role] else { return nil }
+      if let id = definition.id(of: token.content) { return id }
+      throw .inconsistent(
+        "a special token is unknown", in: definition.file, expected: "an id for the \(role) \(quoted(token.content))",
+        found: "none")
+    }
+    padID = try id(of: "pad_token")
+    if let tokens = try definition.surroundingTokens() {
+      (prefixIDs, suffixIDs) = tokens
+    } else if configuration.addsBeginToken == true {
+      guard let begin = try id(of: "bos_token") else {
+        throw .inconsistent(
+          "the begin token is not named", in: file, expected: "a bos_token, as add_bos_token is true", found: "none")
+      }
+      (prefixIDs, suffixIDs) = ([begin], [])
+    } else {
+      (prefixIDs, suffixIDs) = ([], [])
+    }
+    vocabularySize = definition.vocabularySize
+    func tokens(normalized: Bool) -> AddedTokens {
+      AddedTokens(
+        definition.addedTokens.filter { $0.isNormalized == normalized }
+          .map { (content: Array($0.content.unicodeScalars), id: $0.id) })
+    }
+    givenTokens = tokens(normalized: false)
+    normalizedTokens = tokens(normalized: true)
+  }
+
+  /// The id of a token, added or of the vocabulary, by its text.
+  public func id(of token: String) -> Int32? { definition.id(of: token) }
+
+  /// The ids of a text, cut at the right to `limit` tokens.
+  ///
+  /// - Precondition: `limit` has room for ``prefixIDs`` and ``suffixIDs``.
+  public func tokenize(_ text: String, limit: Int? = nil) -> TokenizedText {
+    tokenize(text, limit: limit, prefixCount: 0, prompt: 0..<text.utf8.count)
+  }
+
+  func tokenize(_ text: String, limit: Int?, prefixCount: Int, prompt: Range<Int>) -> TokenizedText {
+    TokenizedText(
+      tokens(of: text), before: prefixIDs, after: suffixIDs, limit: limit, prefixCount: prefixCount, prompt: prompt,
+      of: text)
+  }
+
+  private func tokens(of text: String) -> [SourcedToken] {
+    let text = ScalarText(text)
+    var encoder = PieceEncoder(model: definition.model)
+    // As in the library, tokens that want the normalized text are looked for last, though it is the same text here.
+    for (outer, id) in givenTokens.segments(of: 0..<text.count, in: text) {
+      if let id {
+        encoder.append(id, for: outer, in: text)
+        continue
+      }
+      for (inner, id) in normalizedTokens.segments(of: outer, in: text) {
+        if let id {
+          encoder.append(id, for: inner, in: text)
+          continue
+        }
+        var start = inner.lowerBound
+        while start < inner.upperBound {
+          let end = LlamaPattern.endOfPiece(at: start, before: inner.upperBound, in: text)
+          encoder.encode(start..<end, of: text)
+          start = end
+        }
+      }
+    }
+    return encoder.tokens
+  }
+}

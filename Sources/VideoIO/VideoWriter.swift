@@ -1,0 +1,102 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// Writes frames to an mp4 file: H.264 by `libx264`, yuv420p, constant quality, ready to be streamed, colours marked
+/// as BT.709. Frames go to the encoder one by one, so that a clip never lies in memory as a whole. The file gets its
+/// name when it is complete; a writer that is dropped before `finish` leaves nothing behind.
+public final class VideoWriter {
+  /// The x264 quality: about visually lossless.
+  private static let constantRateFactor = 17
+
+  private let path: String
+  private let temporaryPath: String
+  private let encoder: FrameEncoder
+  private var isOpen = true
+
+  /// Starts a file.
+  /// - Parameters:
+  ///   - path: the file, which is replaced when it exists. Its folder must exist.
+  ///   - width: pixels per row, even.
+  ///   - height: rows, even.
+  ///   - fps: frames per second.
+  ///   - metadata: values by key, for example `title`, `comment`, `prompt`, `seed`. Keys are ASCII letters, digits,
+  ///     `_`, `-` and `.`; values are any text (`VideoMetadata.argumentValue` tells the limits).
+  ///   - ffmpeg: the program that encodes.
+  /// - Throws: `VideoIOError` when the folder is missing or cannot be written, or `ffmpeg` does not start.
+  public init(
+    path: String, width: Int, height: Int, fps: Int, metadata: [String: String] = [:], ffmpeg: FFmpeg
+  ) throws(VideoIOError) {
+    precondition(width > 0 && height > 0 && width % 2 == 0 && height % 2 == 0, "video: size \(width) x \(height)")
+    precondition(fps > 0, "video: \(fps) frames per second")
+    try OutputLocation.checkFile(path)
+    self.path = path
+    temporaryPath = try OutputLocation.createFile(in: OutputLocation.folder(of: path), suffix: ".mp4")
+    do throws(VideoIOError) {
+      encoder = try FrameEncoder(
+        ffmpeg: ffmpeg, width: width, height: height, fps: fps,
+        outputArguments: VideoWriter.arguments(temporaryPath, metadata), destination: path)
+    } catch {
+      unlink(temporaryPath)
+      throw error
+    }
+  }
+
+  deinit {
+    if isOpen { discard() }
+  }
+
+  /// Checks, before any work, that the file can be put where it should go.
+  /// - Throws: `VideoIOError.folderMissing`, `folderUnwritable`, `outputUnusable` or `diskFull`.
+  public static func checkOutput(path: String) throws(VideoIOError) { try OutputLocation.checkFile(path) }
+
+  /// Adds a frame of `height * width * 3` bytes: rows from the top, pixels from the left, red, green, blue.
+  /// - Throws: `VideoIOError.encoderFailed` or `diskFull`; the writer is then closed and the file gone.
+  public func append(_ frame: [UInt8]) throws(VideoIOError) {
+    precondition(isOpen, "video: a frame after the end")
+    do throws(VideoIOError) {
+      try encoder.append(frame)
+    } catch {
+      discard()
+      throw error
+    }
+  }
+
+  /// Completes the file and gives it its name.
+  /// - Throws: `VideoIOError.encoderFailed` or `diskFull`; the file is then gone.
+  public func finish() throws(VideoIOError) {
+    precondition(isOpen, "video: finished twice")
+    do throws(VideoIOError) {
+      try encoder.finish()
+      var information = stat()
+      if encoder.frameCount == 0 || stat(temporaryPath, &information) != 0 || information.st_size == 0 {
+        let detail = encoder.frameCount == 0 ? "no frames were given" : "the file is empty"
+        throw .encoderFailed(path: path, frames: encoder.frameCount, status: "no video", detail: detail)
+      }
+      try OutputLocation.move(temporaryPath, to: path)
+      isOpen = false
+    } catch {
+      discard()
+      throw error
+    }
+  }
+
+  private func discard() {
+    isOpen = false
+    encoder.cancel()
+    unlink(temporaryPath)
+  }
+
+  private static func arguments(_ path: String, _ metadata: [String: String]) -> [String] {
+    // The conversion to yuv is done and marked as BT.709: unmarked video is taken for BT.601 or BT.709 depending on
+    // its size and the player.
+    let conversion = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
+    return [
+      "-map", "0:v:0", "-vf", "\(conversion),format=yuv420p", "-c:v", "libx264", "-crf", "\(constantRateFactor)",
+      "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
+      "-movflags", "+faststart+use_metadata_tags",
+    ] + VideoMetadata.arguments(metadata) + ["-f", "mp4", "-y", FFmpeg.fileArgument(path)]
+  }
+}

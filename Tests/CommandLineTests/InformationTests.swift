@@ -1,0 +1,55 @@
+import Checkpoints
+import Foundation
+import TensorCore
+import TensorTesting
+import Testing
+
+@Suite struct InformationTests {
+  @Test func `the version and the help are printed with status 0`() throws {
+    let version = try Program.run(["--version"])
+    #expect(version.status == 0 && version.output.hasPrefix("hyvideo "))
+    for arguments in [["--help"], ["generate", "--help"], ["inspect", "--help"], ["tokenize", "--help"]] {
+      let help = try Program.run(arguments)
+      #expect(help.status == 0 && help.output.contains("xample: hyvideo"), "\(arguments)")
+    }
+  }
+
+  @Test func `inspect names every network of the demo with its totals`() throws {
+    let result = try Program.run(["inspect", Goldens.repositoryPath("Models/demo"), "--json"])
+    #expect(result.status == 0, "\(result.errors)")
+    let folder = TemporaryFolder()
+    try result.output.write(toFile: folder.path("a.json"), atomically: true, encoding: .utf8)
+    let parts = try #require(try JSONValue(contentsOf: folder.path("a.json")).array)
+    #expect(
+      parts.compactMap { $0.object?["part"]?.string } == ["transformer", "vae", "text_encoder", "text_encoder_2"])
+    #expect(parts.compactMap { $0.object?["tensor_count"]?.int } == [136, 184, 48, 36])
+    #expect(parts[0].object?["architecture"]?.string?.contains("cfgdistill") == true)
+  }
+
+  @Test func `inspect shows the tensors of a single file and refuses what is none`() throws {
+    let file = Goldens.path("transformer/no_guidance/weights.safetensors")
+    let result = try Program.run(["inspect", file, "--tensors"])
+    #expect(result.status == 0 && result.output.contains("single_blocks.1.linear1.weight"))
+    let refused = try Program.run(["inspect", "/nonexistent"])
+    #expect(refused.status == 64 && refused.errorLine.contains("/nonexistent"))
+  }
+
+  @Test func `tokenize prints both encoders' ids, limits and what would be cut`() throws {
+    let tokens = try Goldens.tensors("demo/tokens.safetensors")
+    let prompt = "A red ball moves from left to right on a black background."
+    let result = try Program.run(["tokenize", "--prompt", prompt, "--json"])
+    let folder = TemporaryFolder()
+    try result.output.write(toFile: folder.path("a.json"), atomically: true, encoding: .utf8)
+    let fields = try #require(try JSONValue(contentsOf: folder.path("a.json")).object)
+    for (name, key) in [("text_encoder", "llama"), ("text_encoder_2", "clip")] {
+      let encoder = try #require(fields[name]?.object)
+      let ids = try #require(encoder["ids"]?.array).compactMap(\.int)
+      let mask = try tokens.tensor("\(key).attention_mask").select(0, 0).integers().reduce(0, +)
+      #expect(ids == Array(try tokens.tensor("\(key).input_ids").select(0, 0).integers().prefix(mask)))
+      #expect(encoder["count"]?.int == ids.count && encoder["limit"]?.int == (key == "llama" ? 351 : 77))
+      #expect(encoder["cut_text"] == .null)
+    }
+    let long = try Program.run(["tokenize", "--prompt", String(repeating: "ball ", count: 400) + "end"])
+    #expect(long.status == 0 && long.output.contains("not seen"))
+  }
+}

@@ -1,0 +1,64 @@
+import Foundation
+import TensorTesting
+import Testing
+
+/// Runs the built program as its user would.
+struct Program {
+  struct Result {
+    let status: Int32
+    let output: String
+    let errors: String
+
+    /// The one line that a failure prints.
+    var errorLine: String { errors.split(separator: "\n").last { $0.hasPrefix("error: ") }.map(String.init) ?? "" }
+  }
+
+  /// The program beside the test bundle, unless `HYVIDEO_PROGRAM` names one.
+  static let path: String = {
+    if let path = ProcessInfo.processInfo.environment["HYVIDEO_PROGRAM"], !path.isEmpty { return path }
+    return Bundle.main.bundleURL.deletingLastPathComponent().appendingPathComponent("hyvideo").path
+  }()
+
+  static func run(
+    _ arguments: [String], in folder: String = NSTemporaryDirectory(), environment: [String: String] = [:]
+  ) throws -> Result {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = arguments
+    process.currentDirectoryURL = URL(fileURLWithPath: folder)
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    let (output, errors) = (TemporaryFolder(), "errors")
+    let outputURL = URL(fileURLWithPath: output.path("output"))
+    let errorsURL = URL(fileURLWithPath: output.path(errors))
+    for url in [outputURL, errorsURL] { _ = FileManager.default.createFile(atPath: url.path, contents: nil) }
+    process.standardOutput = try FileHandle(forWritingTo: outputURL)
+    process.standardError = try FileHandle(forWritingTo: errorsURL)
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    return Result(
+      status: process.terminationStatus, output: try String(contentsOf: outputURL, encoding: .utf8),
+      errors: try String(contentsOf: errorsURL, encoding: .utf8))
+  }
+}
+
+/// A folder that goes away with its value.
+final class TemporaryFolder {
+  let root: String
+
+  init() {
+    root = NSTemporaryDirectory() + "hyvideo-tests-\(UUID().uuidString)"
+    try? FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: root) }
+
+  func path(_ name: String) -> String { "\(root)/\(name)" }
+
+  /// A copy of the demo checkpoint, to be broken.
+  func copyOfDemo() throws -> String {
+    let copy = path("model")
+    try FileManager.default.copyItem(atPath: Goldens.repositoryPath("Models/demo"), toPath: copy)
+    return copy
+  }
+}
