@@ -27,7 +27,7 @@ let package = Package(
     .target(name: "Checkpoints", dependencies: ["TensorCore", .product(name: "Crypto", package: "swift-crypto")]),
     .target(name: "Tokenizers"),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
-    .target(name: "HunyuanVideo", dependencies: ["TensorCore", "TensorOps", "Checkpoints", "Layers", "Tokenizers"]),
+    .target(name: "HunyuanVideo", dependencies: ["TensorCore", "TensorOps", "Checkpoints", "Layers"]),
     .target(
       name: "Generation",
       dependencies: [
@@ -53,8 +53,8 @@ let package = Package(
     .testTarget(
       name: "GenerationTests",
       dependencies: [
-        "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
-        "Generation", "TensorTesting",
+        "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Generation",
+        "TensorTesting",
       ]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
     .testTarget(name: "CommandLineTests", dependencies: ["TensorCore", "Checkpoints", "TensorTesting"]),

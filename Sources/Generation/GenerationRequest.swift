@@ -84,7 +84,8 @@ public struct GenerationRequest: Sendable {
     ] {
       try require(
         value.isFinite && value >= 0 && (flag != "--flow-shift" || value > 0), "invalid number", flag,
-        flag == "--flow-shift" ? "a number above 0" : "a number of at least 0", "\(value)", "see hyvideo generate --help")
+        flag == "--flow-shift" ? "a number above 0" : "a number of at least 0", "\(value)",
+        "see hyvideo generate --help")
     }
   }
 }

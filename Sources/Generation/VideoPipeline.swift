@@ -1,4 +1,5 @@
 import Checkpoints
+public import Collectives
 import HunyuanVideo
 public import Layers
 public import TensorCore
@@ -16,13 +17,19 @@ public protocol FrameSink: AnyObject {
 public final class VideoPipeline {
   private let model: ModelFolder
   private let context: ForwardContext
+  private let group: any ProcessGroup
   private let observer: any GenerationObserver
   private var transformer: HunyuanVideoTransformer?
   private var decoder: VideoDecoder?
 
-  public init(_ model: ModelFolder, in context: ForwardContext, observer: any GenerationObserver) {
+  /// - Parameter group: the ranks that make a video together.
+  public init(
+    _ model: ModelFolder, in context: ForwardContext, group: any ProcessGroup = SingleProcessGroup(),
+    observer: any GenerationObserver
+  ) {
     self.model = model
     self.context = context
+    self.group = group
     self.observer = observer
   }
 
@@ -75,7 +82,7 @@ public final class VideoPipeline {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
     }
     let shape = try latentShape(request)
-    let noise = request.initialNoise ?? initialNoise(shape, seed: request.seed)
+    let noise = try request.initialNoise ?? initialNoise(shape, seed: agreedSeed(request.seed))
     if noise.shape != shape || noise.dtype != .float32 {
       throw RequestError(
         "wrong initial noise", at: "--initial-noise", expected: "float32\(shape)", found: "\(noise)",
@@ -105,6 +112,12 @@ public final class VideoPipeline {
       1, transformer.inputChannels, (request.frames - 1) / autoencoder.timeCompression + 1,
       request.roundedHeight / autoencoder.spatialCompression, request.roundedWidth / autoencoder.spatialCompression,
     ]
+  }
+
+  /// The first rank's seed: ranks that were started without one have drawn different ones.
+  private func agreedSeed(_ seed: UInt64) throws -> UInt64 {
+    let bytes = withUnsafeBytes(of: seed.littleEndian) { Array($0) }
+    return try group.broadcast(bytes, from: 0).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
   /// PyTorch's noise of a seed, drawn whole whatever the number of ranks.
@@ -178,7 +191,11 @@ public final class VideoPipeline {
     _ stage: GenerationStage, units: Int = 1, _ body: () throws -> Result
   ) throws -> Result {
     observer.stageDidStart(stage, units: units)
-    let result = try body()
+    let result: Result
+    do { result = try body() } catch let error as BackendError {
+      throw NonFiniteWeights.explain(
+        error, checkpoints: [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2])
+    }
     observer.stageDidEnd(stage)
     return result
   }

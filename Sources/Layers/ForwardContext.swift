@@ -29,7 +29,8 @@ public struct ForwardContext: Sendable {
   public func requireFinite(_ tensor: Tensor, at location: @autoclosure () -> String) throws(BackendError) {
     if checksFiniteness, try !backend.isFinite(tensor) {
       throw .nonFinite(
-        location: location(), remedy: "a weight of this block or of one before it is not finite, or an input overflowed")
+        location: location(), remedy: "a weight of this block or of one before it is not finite, or an input overflowed"
+      )
     }
   }
 }

@@ -41,7 +41,8 @@ extension RotaryTable {
     let axis = AxisAngles(positions: count, dimension: dimension, theta: theta)
     let shape: Shape = [count, dimension / 2]
     return RotaryTable(
-      cosines: Tensor(axis.cosines.flatMap { $0 }, shape: shape), sines: Tensor(axis.sines.flatMap { $0 }, shape: shape),
+      cosines: Tensor(axis.cosines.flatMap { $0 }, shape: shape),
+      sines: Tensor(axis.sines.flatMap { $0 }, shape: shape),
       pairing: .halves)
   }
 }

@@ -77,7 +77,8 @@ public final class HostBufferPool: Sendable {
       _ = posix_memalign(&address, 64, size)
     }
     guard let address else {
-      preconditionFailure("out of memory: the system refused a block of \(size) bytes")
+      // Optimized builds print no message for a precondition, and this one the user must see.
+      fatalError("out of memory: the system refused \(size) bytes; choose a smaller size or fewer frames")
     }
     return HostBuffer(address: address, byteCount: size)
   }

@@ -14,5 +14,8 @@ public final class HostStorage: Storage, @unchecked Sendable {
 
   deinit { pool.give(buffer) }
 
+  /// The address of tensors without elements.
+  nonisolated(unsafe) static let empty = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+
   public var hostAddress: UnsafeMutableRawPointer? { buffer.address }
 }

@@ -29,7 +29,8 @@ public final class MappedFile: Storage, @unchecked Sendable {
   /// Maps a whole file. An empty file has no address.
   /// - Throws: `FileError` when the file cannot be opened, is not a regular file or cannot be mapped.
   public init(path: String) throws(FileError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Non-blocking: a named pipe without a writer would stop the program here.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if descriptor < 0 { throw FileError(path: path, operation: "open", code: errno) }
     defer { close(descriptor) }
     var information = stat()
@@ -55,9 +56,9 @@ public final class MappedFile: Storage, @unchecked Sendable {
 
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: address, count: byteCount) }
 
-  public func prefetch(_ bytes: Range<Int>) { advise(bytes, POSIX_MADV_WILLNEED) }
+  public func prefetch(_ bytes: Range<Int>) { advise(bytes, MADV_WILLNEED) }
 
-  public func release(_ bytes: Range<Int>) { advise(bytes, POSIX_MADV_DONTNEED) }
+  public func release(_ bytes: Range<Int>) { advise(bytes, MADV_DONTNEED) }
 
   /// Passes advice for the whole pages inside a range to the system.
   private func advise(_ bytes: Range<Int>, _ advice: Int32) {
@@ -65,7 +66,8 @@ public final class MappedFile: Storage, @unchecked Sendable {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let lower = max(bytes.lowerBound, 0) / page * page
     let upper = min(bytes.upperBound, byteCount)
-    // Advice is a hint: a refusal changes nothing that the program promises.
-    if lower < upper { _ = posix_madvise(address + lower, upper - lower, advice) }
+    // Advice is a hint: a refusal changes nothing that the program promises. Not `posix_madvise`, which does nothing for
+    // DONTNEED in glibc; a read-only mapping of a file only loses pages that it can read again.
+    if lower < upper { _ = madvise(address + lower, upper - lower, advice) }
   }
 }

@@ -5,14 +5,18 @@ extension Tensor {
   public init(_ values: [Float], shape: Shape) {
     precondition(values.count == shape.count, "tensor: \(values.count) values for shape \(shape)")
     self.init(uninitialized: shape, .float32)
-    values.withUnsafeBytes { mutableHostPointer.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(mutableHostPointer), byteCount: $0.count) }
+    values.withUnsafeBytes {
+      UnsafeMutableRawBufferPointer(start: mutableHostPointer, count: $0.count).copyMemory(from: $0)
+    }
   }
 
   /// An int32 host tensor with the given elements in row-major order.
   public init(_ values: [Int32], shape: Shape) {
     precondition(values.count == shape.count, "tensor: \(values.count) values for shape \(shape)")
     self.init(uninitialized: shape, .int32)
-    values.withUnsafeBytes { mutableHostPointer.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(mutableHostPointer), byteCount: $0.count) }
+    values.withUnsafeBytes {
+      UnsafeMutableRawBufferPointer(start: mutableHostPointer, count: $0.count).copyMemory(from: $0)
+    }
   }
 
   /// A float32 host tensor filled with one value.
@@ -29,7 +33,8 @@ extension Tensor {
   public var mutableHostPointer: UnsafeMutableRawPointer {
     guard let address = storage.hostAddress else {
       precondition(storage.byteCount == 0, "tensor: the elements of \(self) are not in host memory")
-      return UnsafeMutableRawPointer(bitPattern: 64)!  // swift-format-ignore: NeverForceUnwrap (a constant)
+      // An address that is never read: there are no elements.
+      return HostStorage.empty
     }
     return address + offset * dtype.byteCount
   }

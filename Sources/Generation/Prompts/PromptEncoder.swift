@@ -49,7 +49,8 @@ public struct PromptEncoder: Sendable {
     let hidden = try llama(Tensor(ids, shape: [1, ids.count]), in: context)
     let pooledIds = tokens.pooled.ids
     let pooled = try clip(Tensor(pooledIds, shape: [1, pooledIds.count]), in: context).pooled
-    let text = try context.backend.contiguous(hidden.slice(1, min(tokens.templated.prefixCount, ids.count - 1)..<ids.count))
+    let text = try context.backend.contiguous(
+      hidden.slice(1, min(tokens.templated.prefixCount, ids.count - 1)..<ids.count))
     return EncodedPrompt(textStates: text, pooledText: pooled)
   }
 }

@@ -68,6 +68,7 @@ struct PixelClip: Sendable {
   /// position `i` becomes `neighbour[end - e + i] · (1 - i/e) + self[i] · i/e`.
   mutating func blend(from neighbour: PixelClip, along axis: Axis, extent blend: Int) {
     let e = min(neighbour.extent(axis), extent(axis), blend)
+    if e == 0 { return }
     // Clips are read as [outer, axis, inner].
     let inner: Int
     switch axis {
@@ -77,7 +78,7 @@ struct PixelClip: Sendable {
     }
     let length = extent(axis)
     let neighbourLength = neighbour.extent(axis)
-    let outer = values.count / max(length * inner, 1)
+    let outer = values.count / (length * inner)
     precondition(
       neighbour.values.count == outer * neighbourLength * inner, "blend: neighbours differ beside the blended axis")
     for o in 0..<outer {

@@ -105,7 +105,8 @@ public struct CLIPTextEncoder: Sendable {
   ) throws(BackendError) -> (states: Tensor, pooled: Tensor) {
     let backend = context.backend
     let (batch, length) = (ids.shape[0], ids.shape[1])
-    precondition(length <= configuration.positionCount, "CLIP: \(length) tokens, at most \(configuration.positionCount)")
+    precondition(
+      length <= configuration.positionCount, "CLIP: \(length) tokens, at most \(configuration.positionCount)")
     let positions = Tensor((0..<batch).flatMap { _ in (0..<Int32(length)) }, shape: [batch, length])
     var x = try backend.residual(
       backend.embedding(ids, table: tokenEmbedding), gate: nil, backend.embedding(positions, table: positionEmbedding))

@@ -48,15 +48,16 @@ public struct TransformerConfiguration: Sendable, Hashable {
     refinerBlockCount = try reader.positiveInt("refiner_depth", default: refinerBlockCount)
     rotaryDimensions = try reader.positiveInts("rope_dim_list", default: rotaryDimensions)
     rotaryTheta = Float(try reader.positiveDouble("rope_theta", default: Double(rotaryTheta)))
-    patchSize = try reader.positiveInts("patch_size", default: patchSize)
+    patchSize = try reader.positiveInts("patch_size", default: patchSize, atMost: 16)
     inputChannels = try reader.positiveInt("in_channels", default: inputChannels)
     outputChannels = try reader.positiveInt("out_channels", default: outputChannels)
-    mlpRatio = try reader.positiveDouble("mlp_width_ratio", default: mlpRatio)
+    mlpRatio = try reader.positiveDouble("mlp_width_ratio", default: mlpRatio, atMost: 64)
     hasGuidanceEmbedding = try reader.bool("guidance_embed", default: hasGuidanceEmbedding)
     textChannels = try reader.positiveInt("text_states_dim", default: textChannels)
     pooledTextChannels = try reader.positiveInt("text_states_dim_2", default: pooledTextChannels)
 
-    try reader.require("heads_num", hiddenSize % headCount == 0, "a divisor of hidden_size \(hiddenSize)", "\(headCount)")
+    try reader.require(
+      "heads_num", hiddenSize % headCount == 0, "a divisor of hidden_size \(hiddenSize)", "\(headCount)")
     try reader.require(
       "rope_dim_list",
       rotaryDimensions.count == 3 && rotaryDimensions.allSatisfy { $0 % 2 == 0 }

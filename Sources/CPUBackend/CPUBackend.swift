@@ -1,0 +1,40 @@
+public import TensorCore
+public import TensorOps
+
+/// The operations on a processor's cores: oneDNN's matrix products and convolutions on tiles that our own threads
+/// share out, SIMD kernels for the rest. Activations are float32; weights keep their stored type and are widened tile
+/// by tile.
+///
+/// Results do not depend on the number of threads.
+public final class CPUBackend: Backend {
+  public let name = "cpu"
+  public let activationType = DType.float32
+
+  /// How many threads compute.
+  public var threads: Int { pool.threads }
+
+  let pool: WorkerPool
+  let convolutions = ConvolutionCache()
+
+  /// - Parameter threads: How many threads compute; by default the cores that the system grants the process.
+  public init(threads: Int? = nil) {
+    precondition(threads ?? 1 > 0, "CPU backend: \(threads ?? 0) threads")
+    pool = .shared(threads: threads ?? AvailableCores.count)
+  }
+
+  /// Converts to float32; a float32 tensor stays what it is.
+  public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
+    precondition(tensor.dtype.isFloatingPoint, "upload: \(tensor) is not a floating-point tensor")
+    return tensor.dtype == .float32 ? tensor : Tensor(tensor.floats(), shape: tensor.shape)
+  }
+
+  /// The tensor itself where it is dense in row-major order, else a copy.
+  public func download(_ tensor: Tensor) throws(BackendError) -> Tensor { try contiguous(tensor) }
+
+  /// The weight itself: operations read the stored elements.
+  /// - Throws: `BackendError.unsupportedType` for elements that are not numbers of a supported type.
+  public func adopt(_ weight: Weight) throws(BackendError) -> Weight {
+    _ = try StoredType(of: weight, "adopt")
+    return weight
+  }
+}

@@ -1,0 +1,131 @@
+public import TensorCore
+public import TensorOps
+
+extension CPUBackend {
+  /// Causal convolution with channels last, inside and in the result's memory. Upsampling before it costs nothing: each
+  /// phase of the enlarged result is a smaller convolution of the input.
+  public func causalConvolution(
+    _ x: Tensor, weight: Weight, bias: Weight?, upsampling: Upsampling, residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    x.requireFloat32("causalConvolution")
+    precondition(x.shape.rank == 5 && x.count > 0, "causalConvolution: expected [B, C, F, H, W], found \(x)")
+    precondition(
+      weight.shape.rank == 5 && weight.shape[1] == x.shape[1] && weight.shape[2] % 2 == 1
+        && weight.shape[3] == weight.shape[2] && weight.shape[4] == weight.shape[2],
+      "causalConvolution: \(weight.name) is \(weight.tensor), expected [O, \(x.shape[1]), k, k, k] with k odd")
+    let outputs = weight.shape[0]
+    let shape: Shape = [
+      x.shape[0], outputs, upsampling.frames(x.shape[2]), x.shape[3] * upsampling.space, x.shape[4] * upsampling.space,
+    ]
+    precondition(
+      residual?.shape ?? shape == shape,
+      "causalConvolution: \(weight.name): residual \(residual?.shape ?? []), expected \(shape)")
+    let input = channelsLast(x)
+    if weight.shape[2] == 1 {
+      return try pointwiseConvolution(input, weight, bias, upsampling, residual)
+    }
+    let result = Tensor(uninitialized: [shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
+    if outputs == 0 { return result }
+    let added = residual.map { channelsLast($0) }
+    let biases = try bias?.widened(count: outputs, "causalConvolution") ?? zeros(outputs)
+    let clip = Clip(input)
+    if outputs <= NarrowConvolution.mostOutputs && upsampling == .none {
+      try NarrowConvolution(weight, input: clip, bias: biases, residual: added, result: result).run(on: pool)
+    } else {
+      try SlabConvolution(
+        weight, input: clip, bias: biases, upsampling: upsampling, residual: added, result: result, convolutions, pool
+      ).run(on: pool)
+    }
+    return result
+  }
+
+  /// A kernel of one element is a linear layer over all positions; repetition may as well follow it.
+  private func pointwiseConvolution(
+    _ x: Tensor, _ weight: Weight, _ bias: Weight?, _ upsampling: Upsampling, _ residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    let matrix = weight.reshaped([weight.shape[0], weight.shape[1]])
+    let small = try linear([x.permuted([0, 2, 3, 4, 1])], weight: matrix, bias: bias, activation: .none)
+    let result = upsampling == .none ? small : repeated(small, upsampling)
+    let clip = result.permuted([0, 4, 1, 2, 3])
+    guard let residual else { return clip }
+    return try self.residual(clip, gate: nil, residual)
+  }
+
+  /// `[B, F, H, W, C]` with every pixel repeated.
+  private func repeated(_ x: Tensor, _ upsampling: Upsampling) -> Tensor {
+    let (space, width, channels) = (upsampling.space, x.shape[3], x.shape[4])
+    let (frames, height) = (upsampling.frames(x.shape[1]), x.shape[2] * space)
+    let result = Tensor(uninitialized: [x.shape[0], frames, height, width * space, channels])
+    let values = result.floats
+    let source = UnsafePointer(x.floats)
+    pool.parallelRanges(count: x.shape[0] * frames * height, grain: CPUBackend.rowGrain(width * channels)) { range in
+      for row in range {
+        let (item, frame, line) = (row / height / frames, row / height % frames, row % height)
+        let sourceFrame = (frame + upsampling.time - 1) / upsampling.time
+        let from = source + ((item * x.shape[1] + sourceFrame) * x.shape[2] + line / space) * width * channels
+        for column in 0..<width * space {
+          (values + (row * width * space + column) * channels).update(
+            from: from + column / space * channels, count: channels)
+        }
+      }
+    }
+    return result
+  }
+
+  private func zeros(_ count: Int) -> Scratch {
+    let zeros = Scratch(count: count)
+    zeros.floats.update(repeating: 0, count: count)
+    return zeros
+  }
+
+  /// The tensor with its channels innermost in dense memory: `[B, F, H, W, C]` as bytes, `[B, C, F, H, W]` as shape.
+  func channelsLast(_ x: Tensor) -> Tensor {
+    let view = x.permuted([0, 2, 3, 4, 1])
+    return view.isContiguous ? x : copied(view).permuted([0, 4, 1, 2, 3])
+  }
+}
+
+/// A dense channels-last clip.
+struct Clip {
+  let tensor: Tensor
+  let batch: Int
+  let channels: Int
+  let frames: Int
+  let height: Int
+  let width: Int
+
+  init(_ tensor: Tensor) {
+    self.tensor = tensor
+    (batch, channels) = (tensor.shape[0], tensor.shape[1])
+    (frames, height, width) = (tensor.shape[2], tensor.shape[3], tensor.shape[4])
+  }
+
+  /// The address of the first channel of the first pixel of a row.
+  func row(_ item: Int, _ frame: Int, _ row: Int) -> UnsafeMutablePointer<Float> {
+    tensor.floats + ((item * frames + frame) * height + row) * width * channels
+  }
+
+  /// Copies a window, replicating the border: pixels `columns` of rows `rows` of frames `frames`, all of which may reach
+  /// beyond the clip.
+  func copy(
+    item: Int, frames: Range<Int>, rows: Range<Int>, columns: Range<Int>, to target: UnsafeMutablePointer<Float>
+  ) {
+    var write = target
+    let inside = max(columns.lowerBound, 0)..<min(columns.upperBound, width)
+    for frame in frames {
+      for line in rows {
+        let source = row(item, min(max(frame, 0), self.frames - 1), min(max(line, 0), height - 1))
+        for _ in columns.lowerBound..<inside.lowerBound {
+          write.update(from: source, count: channels)
+          write += channels
+        }
+        write.update(from: source + inside.lowerBound * channels, count: inside.count * channels)
+        write += inside.count * channels
+        for _ in inside.upperBound..<columns.upperBound {
+          write.update(from: source + (width - 1) * channels, count: channels)
+          write += channels
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,190 @@
+public import TensorCore
+public import TensorOps
+
+extension CPUBackend {
+  /// Group normalization in two passes, in the layout of `x`: row-major or channels last.
+  public func groupNorm(
+    _ x: Tensor, groups: Int, weight: Weight, bias: Weight, epsilon: Float, activation: Activation
+  ) throws(BackendError) -> Tensor {
+    precondition(x.shape.rank == 5, "groupNorm: expected [B, C, F, H, W], found \(x)")
+    x.requireFloat32("groupNorm")
+    let channels = x.shape[1]
+    precondition(groups > 0 && channels % groups == 0, "groupNorm: \(x) does not divide into \(groups) groups")
+    let weights = try weight.widened(count: channels, "groupNorm")
+    let biases = try bias.widened(count: channels, "groupNorm")
+    let input = x.isContiguous ? x : channelsLast(x)
+    let result = Tensor(uninitializedLike: input)
+    if x.count == 0 { return result }
+    let positions = x.count / (x.shape[0] * channels)
+    for item in 0..<x.shape[0] {
+      let pass = GroupNormPass(
+        x: UnsafePointer(input.floats + item * positions * channels), y: result.floats + item * positions * channels,
+        channels: channels, positions: positions, isChannelsLast: !x.isContiguous, pool: pool)
+      Scratch.with(count: 3 * channels) { factors in
+        pass.statistics().factors(
+          groups: groups, positions: positions, weights: weights.floats, biases: biases.floats, epsilon, to: factors)
+        pass.apply(factors, activation)
+      }
+    }
+    return withExtendedLifetime(input) { result }
+  }
+}
+
+/// Sums of each channel's differences from the channel's first element: that keeps the digits of channels whose mean is
+/// far from zero.
+private struct ChannelStatistics {
+  var origins: [Float]
+  var sums: [Double]
+  var squares: [Double]
+
+  init(channels: Int) {
+    origins = Array(repeating: 0, count: channels)
+    sums = Array(repeating: 0, count: channels)
+    squares = sums
+  }
+
+  /// For each channel an origin, a factor and an offset: `y = (x - origin) · factor + offset`.
+  func factors(
+    groups: Int, positions: Int, weights: UnsafePointer<Float>, biases: UnsafePointer<Float>, _ epsilon: Float,
+    to target: UnsafeMutablePointer<Float>
+  ) {
+    let channels = origins.count
+    let count = Double(positions)
+    for group in 0..<groups {
+      let members = group * (channels / groups)..<(group + 1) * (channels / groups)
+      let means = members.map { Double(origins[$0]) + sums[$0] / count }
+      let mean = means.reduce(0, +) / Double(members.count)
+      var deviation = 0.0
+      for (channel, channelMean) in zip(members, means) {
+        deviation += squares[channel] - sums[channel] * sums[channel] / count
+        deviation += count * (channelMean - mean) * (channelMean - mean)
+      }
+      let variance = max(deviation, 0) / (count * Double(members.count))
+      let scale = 1 / (variance + Double(epsilon)).squareRoot()
+      for channel in members {
+        let factor = scale * Double(weights[channel])
+        target[channel] = origins[channel]
+        target[channels + channel] = Float(factor)
+        target[2 * channels + channel] = Float(Double(biases[channel]) + (Double(origins[channel]) - mean) * factor)
+      }
+    }
+  }
+}
+
+/// The two passes over one batch item.
+private struct GroupNormPass {
+  let x: UnsafePointer<Float>
+  let y: UnsafeMutablePointer<Float>
+  let channels: Int
+  let positions: Int
+  let isChannelsLast: Bool
+  let pool: WorkerPool
+
+  func statistics() -> ChannelStatistics {
+    var result = ChannelStatistics(channels: channels)
+    for channel in 0..<channels { result.origins[channel] = x[isChannelsLast ? channel : channel * positions] }
+    let chunk = isChannelsLast ? max(1, (1 << 18) / channels) : positions
+    let chunks = (positions + chunk - 1) / chunk
+    // Parts of fixed size, added in order: the same result for any number of threads.
+    var parts = [Double](repeating: 0, count: 2 * channels * chunks)
+    parts.withUnsafeMutableBufferPointer { parts in
+      guard let parts = parts.baseAddress else { return }
+      if isChannelsLast {
+        pool.parallel(count: chunks) { index in
+          addPositions(
+            index * chunk..<min((index + 1) * chunk, positions), result.origins, to: parts + index * 2 * channels)
+        }
+      } else {
+        pool.parallelRanges(count: channels, grain: max(1, CPUBackend.elementGrain / positions)) { range in
+          for channel in range { addChannel(channel, result.origins[channel], to: parts) }
+        }
+      }
+    }
+    for index in 0..<chunks {
+      for channel in 0..<channels {
+        result.sums[channel] += parts[(2 * index) * channels + channel]
+        result.squares[channel] += parts[(2 * index + 1) * channels + channel]
+      }
+    }
+    return result
+  }
+
+  /// Sums over some positions of all channels, in float32 over few positions at a time.
+  private func addPositions(_ range: Range<Int>, _ origins: [Float], to part: UnsafeMutablePointer<Double>) {
+    Scratch.with(count: 2 * channels) { sums in
+      origins.withUnsafeBufferPointer { origins in
+        guard let origins = origins.baseAddress else { return }
+        let squares = sums + channels
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: 128) {
+          sums.update(repeating: 0, count: 2 * channels)
+          for position in start..<min(start + 128, range.upperBound) {
+            let row = x + position * channels
+            var channel = 0
+            while channel + 8 <= channels {
+              let difference = Vector(row + channel) - Vector(origins + channel)
+              (Vector(sums + channel) + difference).store(to: sums + channel)
+              Vector(squares + channel).addingProduct(difference, difference).store(to: squares + channel)
+              channel += 8
+            }
+            while channel < channels {
+              let difference = row[channel] - origins[channel]
+              sums[channel] += difference
+              squares[channel] += difference * difference
+              channel += 1
+            }
+          }
+          for index in 0..<2 * channels { part[index] += Double(sums[index]) }
+        }
+      }
+    }
+  }
+
+  /// Sums over all positions of one channel of a row-major tensor.
+  private func addChannel(_ channel: Int, _ origin: Float, to part: UnsafeMutablePointer<Double>) {
+    let row = x + channel * positions
+    for start in stride(from: 0, to: positions, by: 4096) {
+      let count = min(4096, positions - start)
+      let vectors = count / 8 * 8
+      let origins = Vector(repeating: origin)
+      part[channel] += Double(sumVectors(vectors, row + start) { $0 - origins })
+      part[channels + channel] += Double(sumVectors(vectors, row + start) { ($0 - origins) * ($0 - origins) })
+      for index in start + vectors..<start + count {
+        let difference = Double(row[index] - origin)
+        part[channel] += difference
+        part[channels + channel] += difference * difference
+      }
+    }
+  }
+
+  func apply(_ factors: UnsafePointer<Float>, _ activation: Activation) {
+    let (origins, scales, offsets) = (factors, factors + channels, factors + 2 * channels)
+    if isChannelsLast {
+      pool.parallelRanges(count: positions, grain: CPUBackend.rowGrain(channels)) { range in
+        activation.specialized { f in
+          for position in range {
+            let (row, target) = (x + position * channels, y + position * channels)
+            for channel in 0..<channels {
+              target[channel] = f(
+                offsets[channel].addingProduct(row[channel] - origins[channel], scales[channel]))
+            }
+          }
+        }
+      }
+      return
+    }
+    let piece = 1 << 14
+    let pieces = (positions + piece - 1) / piece
+    pool.parallelRanges(count: channels * pieces, grain: max(1, piece / positions)) { range in
+      for index in range {
+        let (channel, start) = (index / pieces, index % pieces * piece)
+        let (origin, scale, offset) = (origins[channel], scales[channel], offsets[channel])
+        let place = channel * positions + start
+        activation.specialized { f in
+          mapElements(min(piece, positions - start), x + place, to: y + place) {
+            f(offset.addingProduct($0 - origin, scale))
+          }
+        }
+      }
+    }
+  }
+}

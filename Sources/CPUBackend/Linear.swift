@@ -1,0 +1,128 @@
+public import TensorCore
+public import TensorOps
+
+extension CPUBackend {
+  /// `activation(concat(inputs) · weightᵀ + bias)`: a dot product per output for few rows, else products of tiles.
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
+  ) throws(BackendError) -> Tensor {
+    guard let first = inputs.first else { preconditionFailure("linear: \(weight.name): no inputs") }
+    precondition(weight.shape.rank == 2, "linear: \(weight.name) is \(weight.tensor), expected [outputs, inputs]")
+    for input in inputs {
+      precondition(
+        input.shape.rank > 0 && input.shape.dimensions.dropLast() == first.shape.dimensions.dropLast(),
+        "linear: \(weight.name): inputs \(first) and \(input) differ beside the last axis")
+    }
+    let parts = inputs.map { equallySpacedRows($0) }
+    let matrix = try WeightMatrix(weight, "linear")
+    let width = parts.reduce(0) { $0 + $1.width }
+    precondition(
+      width == weight.shape[1], "linear: \(weight.name) is \(weight.tensor), found \(width) input channels")
+    let biases = try bias?.widened(count: matrix.rows, "linear")
+    let result = Tensor(uninitialized: Shape(first.shape.dimensions.dropLast() + [matrix.rows]))
+    if result.count == 0 { return result }
+    let rows = parts[0].count
+    if rows <= CPUBackend.fewRows {
+      FewRowsProduct(inputs: parts, weight: matrix, bias: biases, activation: activation, result: result.floats)
+        .run(on: pool)
+    } else {
+      try TiledProduct(
+        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
+      ).run(on: pool)
+    }
+    return result
+  }
+
+  /// Up to how many rows the time is that of reading the weight.
+  private static let fewRows = 6
+
+  /// A tensor as a matrix whose rows are equally far apart.
+  private func equallySpacedRows(_ x: Tensor) -> Rows {
+    let rows = rows(x, "linear")
+    if let stride = rows.uniformStride, stride >= rows.width || rows.count <= 1 { return rows }
+    return Rows(copied(x))
+  }
+}
+
+/// A product with many rows: tiles of the result, each computed on one thread from a widened panel of the weight.
+struct TiledProduct {
+  let inputs: [Rows]
+  let rows: Int
+  let weight: WeightMatrix
+  let bias: Scratch?
+  let activation: Activation
+  let result: UnsafeMutablePointer<Float>
+
+  /// The extents of a tile, measured (docs/speed.md): wide tiles keep oneDNN's packing of the rows cheap; what a
+  /// widened panel costs is shared by all rows of a tile.
+  private func tile(threads: Int) -> (rows: Int, columns: Int) {
+    var columns = rows < 48 ? 128 : 512
+    var height = min(rows, 3072)
+    func count() -> Int { ((rows + height - 1) / height) * ((weight.rows + columns - 1) / columns) }
+    // Enough tiles for every thread; narrow ones rather than low ones, which would widen the weight again.
+    while columns > 128 && count() < 2 * threads { columns /= 2 }
+    while height > 256 && count() < 2 * threads { height = (height + 1) / 2 }
+    let bands = (rows + height - 1) / height
+    return ((rows + bands - 1) / bands, columns)
+  }
+
+  func run(on pool: WorkerPool) throws(BackendError) {
+    let tile = tile(threads: pool.threads)
+    let bands = (rows + tile.rows - 1) / tile.rows
+    let panels = (weight.rows + tile.columns - 1) / tile.columns
+    try pool.parallel(count: bands * panels) { (index) throws(BackendError) in
+      let (panel, band) = (index / bands, index % bands)
+      try compute(
+        band * tile.rows..<min((band + 1) * tile.rows, rows),
+        panel * tile.columns..<min((panel + 1) * tile.columns, weight.rows))
+    }
+  }
+
+  private func compute(_ rows: Range<Int>, _ columns: Range<Int>) throws(BackendError) {
+    let stride = weight.rows
+    let tile = result + rows.lowerBound * stride + columns.lowerBound
+    var start = 0
+    var adds = false
+    for input in inputs where input.width > 0 {
+      let left = UnsafePointer(input.row(rows.lowerBound))
+      let leftStride = max(input.uniformStride ?? input.width, input.width)
+      if let numbers = weight.float32 {
+        let right = OneDNN.Factor(
+          address: numbers + columns.lowerBound * weight.columns + start, rowStride: weight.columns, isTransposed: true)
+        try OneDNN.multiply(
+          left, rowStride: leftStride, right, rows: rows.count, columns: columns.count, inner: input.width, adds: adds,
+          into: tile, rowStride: stride, "linear")
+        adds = true
+      } else {
+        let depth = min(input.width, panelElements / columns.count)
+        for offset in Swift.stride(from: 0, to: input.width, by: depth) {
+          let inner = min(depth, input.width - offset)
+          try Scratch.with(count: columns.count * inner) { (panel) throws(BackendError) in
+            weight.widen(rows: columns, columns: start + offset..<start + offset + inner, to: panel, stride: inner)
+            try OneDNN.multiply(
+              left + offset, rowStride: leftStride,
+              OneDNN.Factor(address: UnsafePointer(panel), rowStride: inner, isTransposed: true), rows: rows.count,
+              columns: columns.count, inner: inner, adds: adds, into: tile, rowStride: stride, "linear")
+          }
+          adds = true
+        }
+      }
+      start += input.width
+    }
+    finish(tile, rows: rows.count, columns, isEmpty: !adds)
+  }
+
+  /// How many widened elements a thread holds at a time.
+  private var panelElements: Int { rows < 48 ? 1 << 17 : 1 << 20 }
+
+  /// Bias and nonlinearity.
+  private func finish(_ tile: UnsafeMutablePointer<Float>, rows: Int, _ columns: Range<Int>, isEmpty: Bool) {
+    if bias == nil && activation == .none && !isEmpty { return }
+    for row in 0..<rows {
+      let values = tile + row * weight.rows
+      if isEmpty { values.update(repeating: 0, count: columns.count) }
+      activation.apply(
+        columns.count, of: values, adding: bias.map { UnsafePointer($0.floats + columns.lowerBound) })
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import TensorCore
+import TensorOps
+
+/// A convolution to very few channels, which would leave most of a vector unused. Every pixel is multiplied with the
+/// weights of all rows and columns of the kernel at once, one matrix product per frame seen; a result pixel then collects
+/// the products of its neighbours.
+struct NarrowConvolution {
+  /// Up to how many outputs this is the faster way.
+  static let mostOutputs = 8
+
+  private let input: Clip
+  private let bias: Scratch
+  private let residual: Clip?
+  private let result: Clip
+  private let taps: Int
+  /// `[t, C, y · x · O]`
+  private let weights: Scratch
+  /// Products per pixel.
+  private let products: Int
+  /// Rows per task.
+  private let height: Int
+
+  init(_ weight: Weight, input: Clip, bias: Scratch, residual: Tensor?, result: Tensor) throws(BackendError) {
+    self.input = input
+    self.bias = bias
+    self.residual = residual.map { Clip($0) }
+    self.result = Clip(result)
+    taps = weight.shape[2]
+    let outputs = weight.shape[0]
+    products = taps * taps * outputs
+    height = max(1, min(input.height, (1 << 18) / (input.width * max(input.channels, products))))
+    weights = Scratch(count: taps * input.channels * products)
+    let matrix = try WeightMatrix(weight, "causalConvolution")
+    let (taps, target, products, weights) = (taps, weights.floats, products, weights)
+    Scratch.with(count: matrix.columns) { kernels in
+      for output in 0..<outputs {
+        matrix.widen(rows: output..<output + 1, columns: 0..<matrix.columns, to: kernels, stride: matrix.columns)
+        for channel in 0..<input.channels {
+          for t in 0..<taps {
+            for place in 0..<taps * taps {
+              target[(t * input.channels + channel) * products + place * outputs + output] =
+                kernels[(channel * taps + t) * taps * taps + place]
+            }
+          }
+        }
+      }
+    }
+    withExtendedLifetime(weights) {}
+  }
+
+  func run(on pool: WorkerPool) throws(BackendError) {
+    let bands = (input.height + height - 1) / height
+    try pool.parallel(count: input.batch * input.frames * bands) { (index) throws(BackendError) in
+      let band = index % bands
+      try compute(
+        item: index / bands / input.frames, frame: index / bands % input.frames,
+        band * height..<min((band + 1) * height, input.height))
+    }
+  }
+
+  private func compute(item: Int, frame: Int, _ rows: Range<Int>) throws(BackendError) {
+    let border = taps / 2
+    let seen = max(rows.lowerBound - border, 0)..<min(rows.upperBound + border, input.height)
+    let pixels = seen.count * input.width
+    try Scratch.with(count: pixels * products) { (sums) throws(BackendError) in
+      for t in 0..<taps {
+        let right = OneDNN.Factor(
+          address: UnsafePointer(weights.floats + t * input.channels * products), rowStride: products,
+          isTransposed: false)
+        try OneDNN.multiply(
+          input.row(item, max(frame + t - taps + 1, 0), seen.lowerBound), rowStride: input.channels, right,
+          rows: pixels, columns: products, inner: input.channels, adds: t > 0, into: sums, rowStride: products,
+          "causalConvolution")
+      }
+      for row in rows {
+        for column in 0..<input.width { collect(sums, seen, row, column, to: result.row(item, frame, row)) }
+        if let residual {
+          let target = result.row(item, frame, row)
+          mapElements(
+            input.width * result.channels, of: target, with: UnsafePointer(residual.row(item, frame, row))
+          ) { $0 + $1 }
+        }
+      }
+    }
+  }
+
+  /// Adds up what the neighbours of a pixel contribute to it.
+  private func collect(
+    _ sums: UnsafePointer<Float>, _ seen: Range<Int>, _ row: Int, _ column: Int,
+    to target: UnsafeMutablePointer<Float>
+  ) {
+    let outputs = result.channels
+    let pixel = target + column * outputs
+    pixel.update(from: bias.floats, count: outputs)
+    for y in 0..<taps {
+      let line = min(max(row + y - taps / 2, 0), input.height - 1) - seen.lowerBound
+      for x in 0..<taps {
+        let place = min(max(column + x - taps / 2, 0), input.width - 1)
+        let part = sums + (line * input.width + place) * products + (y * taps + x) * outputs
+        for output in 0..<outputs { pixel[output] += part[output] }
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/// The processor lacks instructions that the program was compiled for.
+public struct ProcessorError: Error, CustomStringConvertible {
+  /// Names as in `/proc/cpuinfo`.
+  public let missing: [String]
+
+  public var description: String {
+    "unsupported processor: start: expected AVX2, FMA and F16C (x86-64-v3), found none of "
+      + "\(missing.joined(separator: ", ")); use a processor from 2015 or later"
+  }
+}
+
+extension CPUBackend {
+  /// Checks that the processor has the instructions that the kernels were compiled for; arm64 always has.
+  /// - Throws: `ProcessorError` with what is missing.
+  public static func checkProcessor() throws(ProcessorError) {
+    #if arch(x86_64)
+      let lines = AvailableCores.text("/proc/cpuinfo").split(separator: "\n")
+      guard let flags = lines.first(where: { $0.hasPrefix("flags") }) else { return }
+      let found = Set(flags.split(separator: " "))
+      let missing = ["avx2", "fma", "f16c"].filter { !found.contains(Substring($0)) }
+      if !missing.isEmpty { throw ProcessorError(missing: missing) }
+    #endif
+  }
+}

@@ -1,0 +1,122 @@
+import TensorCore
+import TensorOps
+
+/// The types that weights may be stored in.
+enum StoredType {
+  case float32, float64, float16, bfloat16, float8E4M3, float8E5M2, int8
+
+  init(of weight: Weight, _ operation: String) throws(BackendError) {
+    switch weight.dtype {
+    case .float32: self = .float32
+    case .float64: self = .float64
+    case .float16: self = .float16
+    case .bfloat16: self = .bfloat16
+    case .float8E4M3: self = .float8E4M3
+    case .float8E5M2: self = .float8E5M2
+    case .int8: self = .int8
+    case .uint8, .int16, .int32, .int64, .bool:
+      throw .unsupportedType(
+        operation: "\(operation): \(weight.name)", found: weight.dtype.description,
+        supported: "floating-point numbers or int8")
+    }
+  }
+}
+
+/// A weight read as a matrix `[rows, columns]` (the first axis, all others) in its stored type.
+struct WeightMatrix {
+  let weight: Weight
+  let type: StoredType
+  let rows: Int
+  let columns: Int
+  /// Factors of rows; empty where stored elements are the numbers themselves.
+  private let factors: [Float]
+
+  init(_ weight: Weight, _ operation: String) throws(BackendError) {
+    self.weight = weight
+    type = try StoredType(of: weight, operation)
+    rows = weight.shape.rank == 0 ? 1 : weight.shape[0]
+    columns = rows == 0 ? 0 : weight.shape.count / rows
+    guard case .scaled(let tensor) = weight.encoding else {
+      factors = []
+      return
+    }
+    let values = tensor.floats()
+    precondition(
+      values.count == 1 || values.count == rows,
+      "\(operation): \(weight.name) is \(weight.tensor) with \(values.count) factors, expected 1 or \(rows)")
+    factors = values.count == rows ? values : Array(repeating: values[0], count: rows)
+  }
+
+  /// The stored elements as float32 numbers, where that is what they are.
+  var float32: UnsafePointer<Float>? {
+    let address = weight.tensor.hostPointer
+    guard type == .float32, factors.isEmpty, Int(bitPattern: address) % 4 == 0 else { return nil }
+    return address.assumingMemoryBound(to: Float.self)
+  }
+
+  func factor(ofRow row: Int) -> Float { factors.isEmpty ? 1 : factors[row] }
+
+  /// The address of a stored element.
+  func address(_ row: Int, _ column: Int) -> UnsafeRawPointer {
+    weight.tensor.hostPointer + (row * columns + column) * weight.dtype.byteCount
+  }
+
+  /// Writes part of the matrix as float32, rows `stride` elements apart.
+  func widen(
+    rows: Range<Int>, columns: Range<Int>, to panel: UnsafeMutablePointer<Float>, stride: Int
+  ) {
+    for row in rows {
+      let source = address(row, columns.lowerBound)
+      let target = panel + (row - rows.lowerBound) * stride
+      let factor = factors.isEmpty ? nil : factors[row]
+      switch type {
+      case .float32: WeightMatrix.widen(StoredFloat32.self, columns.count, source, factor, to: target)
+      case .float64: WeightMatrix.widen(StoredFloat64.self, columns.count, source, factor, to: target)
+      case .float16: WeightMatrix.widen(StoredFloat16.self, columns.count, source, factor, to: target)
+      case .bfloat16: WeightMatrix.widen(StoredBFloat16.self, columns.count, source, factor, to: target)
+      case .float8E4M3: WeightMatrix.widen(StoredFloat8E4M3.self, columns.count, source, factor, to: target)
+      case .float8E5M2: WeightMatrix.widen(StoredFloat8E5M2.self, columns.count, source, factor, to: target)
+      case .int8: WeightMatrix.widen(StoredInt8.self, columns.count, source, factor, to: target)
+      }
+    }
+  }
+
+  @inline(__always)
+  private static func widen<Number: StoredNumber>(
+    _: Number.Type, _ count: Int, _ source: UnsafeRawPointer, _ factor: Float?, to target: UnsafeMutablePointer<Float>
+  ) {
+    if let factor {
+      let factor = Vector(repeating: factor)
+      widen(Number.self, count, source, to: target) { $0 * factor }
+    } else {
+      widen(Number.self, count, source, to: target) { $0 }
+    }
+  }
+
+  @inline(__always)
+  private static func widen<Number: StoredNumber>(
+    _: Number.Type, _ count: Int, _ source: UnsafeRawPointer, to target: UnsafeMutablePointer<Float>,
+    _ finish: (Vector) -> Vector
+  ) {
+    var index = 0
+    while index + 8 <= count {
+      finish(Number.vector(at: source + index * Number.byteCount)).store(to: target + index)
+      index += 8
+    }
+    while index < count {
+      target[index] = finish(Vector(repeating: Number.scalar(at: source + index * Number.byteCount)))[0]
+      index += 1
+    }
+  }
+}
+
+extension Weight {
+  /// The numbers of a parameter that has to be `[count]`.
+  func widened(count: Int, _ operation: String) throws(BackendError) -> Scratch {
+    precondition(shape == [count], "\(operation): \(name) is \(tensor), expected shape [\(count)]")
+    let matrix = try WeightMatrix(self, operation)
+    let scratch = Scratch(count: count)
+    matrix.widen(rows: 0..<count, columns: 0..<1, to: scratch.floats, stride: 1)
+    return scratch
+  }
+}

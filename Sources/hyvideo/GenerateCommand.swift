@@ -1,0 +1,57 @@
+import ArgumentParser
+import CPUBackend
+import Checkpoints
+import Collectives
+import Foundation
+import Generation
+import Layers
+import TensorCore
+import TensorOps
+import VideoIO
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate", abstract: "Makes a video from a prompt.",
+    discussion: """
+      Example: hyvideo generate --prompt "A red ball moves from left to right on a black background." \
+      --seed 42 --output ball.mp4
+      """)
+
+  @OptionGroup(title: "Prompt") var prompt: PromptOptions
+  @OptionGroup(title: "Checkpoint") var checkpoint: CheckpointOptions
+  @OptionGroup(title: "Video") var video: VideoOptions
+  @OptionGroup(title: "Sampling") var sampling: SamplingOptions
+  @OptionGroup(title: "Running") var running: RunOptions
+  @OptionGroup(title: "Output") var output: OutputOptions
+
+  func run() throws {
+    // Everything that can be wrong is found before anything is computed.
+    let plan = try RefusedBeforeWork.checking { try GeneratePlan(self) }
+    let backend: any Backend = plan.backend
+    let observer = RunObserver()
+    for note in plan.notes { observer.note(note) }
+    let pipeline = VideoPipeline(
+      plan.model, in: ForwardContext(backend: backend), group: plan.group, observer: observer)
+    try RefusedBeforeWork.checking { try pipeline.verifyCheckpoint() }
+
+    let texts = try pipeline.encode(plan.jobs.map(\.request))
+    for (job, text) in zip(plan.jobs, texts) {
+      let shape = try pipeline.latentShape(job.request)
+      observer.beginVideo(
+        recorder: try output.saveLatents.map {
+          try LatentsRecorder(path: plan.numbered($0, job.index), shape: shape, steps: job.request.steps)
+        })
+      let latents = try pipeline.denoise(job.request, texts: text)
+
+      let writer = try VideoOutput(job, plan: plan, keepsFrames: output.saveFrames != nil)
+      try pipeline.decode(latents, tiling: job.request.vaeTiling, into: writer)
+      try writer.finish()
+      if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
+      if let path = output.report {
+        try GenerationReport(job, plan: plan, observer: observer).write(to: plan.numbered(path, job.index))
+      }
+      observer.note("seed \(job.request.seed)")
+      print(job.path)
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import ArgumentParser
+
+/// The flags of `hyvideo generate`, in the groups that `--help` shows. Names are those that HunyuanVideo's users know.
+struct PromptOptions: ParsableArguments {
+  @Option(help: "What the video shows.") var prompt: String?
+  @Option(help: ArgumentHelp("A file with one prompt per line; a video is made of each.", valueName: "file"))
+  var promptFile: String?
+  @Option(help: "What it must not show; used with --cfg-scale above 1. Default: the checkpoint's.")
+  var negPrompt: String?
+  @Option(help: "Seed of the noise. Default: drawn once and printed. Video j of a prompt uses seed + j.")
+  var seed: UInt64?
+  @Option(help: "Videos per prompt.") var numVideos = 1
+}
+
+struct CheckpointOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Checkpoint folder. Default: the bundled demo.", valueName: "folder")) var model: String?
+  @Option(help: ArgumentHelp("Transformer weights to use instead of the folder's.", valueName: "path"))
+  var ditWeight: String?
+}
+
+struct VideoOptions: ParsableArguments {
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Height and width in pixels, rounded up to multiples of 16. Default: the checkpoint's.", valueName: "pixels"))
+  var videoSize: [Int] = []
+  @Option(help: "Frames, 4n+1; 1 makes a picture. Default: the checkpoint's.") var videoLength: Int?
+  @Option(help: "Frames per second of the file. Default: the checkpoint's.") var fps: Int?
+}
+
+struct SamplingOptions: ParsableArguments {
+  @Option(help: "Denoising steps. Default: the checkpoint's.") var inferSteps: Int?
+  @Option(help: "True guidance: above 1 the network also runs on the negative prompt, at twice the time.")
+  var cfgScale: Float?
+  @Option(help: "The guidance scale that the distilled network takes as an input.") var embeddedCfgScale: Float?
+  @Option(help: "Above 1, more steps are spent at high noise.") var flowShift: Float?
+  @Flag(inversion: .prefixedNo, help: "Run from noise to data, as the published weights need. Default: on.")
+  var flowReverse: Bool?
+}
+
+struct RunOptions: ParsableArguments {
+  @Option(help: "The device to compute on: cpu.") var device = "cpu"
+  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
+  @Flag(
+    name: .long, inversion: .prefixedNo,
+    help: "Decode large videos in overlapping tiles; without tiles the decoder takes far more memory.")
+  var vaeTiling = true
+}
+
+struct OutputOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Folder for videos that are named by time, seed and prompt.", valueName: "folder"))
+  var savePath = "./results"
+  @Option(
+    help: ArgumentHelp(
+      "One output: a file ending in .mp4, or a folder (ending in /) for PNG frames.", valueName: "path"))
+  var output: String?
+  @Option(
+    help: ArgumentHelp(
+      "Start from this noise: safetensors, key latents, float32 [B, 16, F', H/8, W/8].", valueName: "file"))
+  var initialNoise: String?
+  @Option(help: ArgumentHelp("Write the latents of every step as safetensors.", valueName: "file"))
+  var saveLatents: String?
+  @Option(
+    help: ArgumentHelp(
+      "Write the frames before quantization as safetensors, key video, float32 [1, 3, F, H, W].", valueName: "file"))
+  var saveFrames: String?
+  @Option(help: ArgumentHelp("Write settings, times and memory as JSON.", valueName: "file")) var report: String?
+}

@@ -1,0 +1,215 @@
+import CPUBackend
+import Checkpoints
+import Collectives
+import Foundation
+import Generation
+import TensorCore
+import TensorOps
+import VideoIO
+
+/// One video to make.
+struct GenerateJob {
+  /// Among all videos of the command.
+  let index: Int
+  let request: GenerationRequest
+  /// The file or folder that the video goes to.
+  let path: String
+}
+
+/// A checked command line: what will be made, from what, where to.
+struct GeneratePlan {
+  let model: ModelFolder
+  let backend: CPUBackend
+  let jobs: [GenerateJob]
+  let framesPerSecond: Int
+  let ffmpeg: FFmpeg
+  /// Things to say before the run.
+  let notes: [String]
+  let checkpointDigest: String
+  let threads: Int
+  /// The ranks that make each video together.
+  let group: any ProcessGroup = SingleProcessGroup()
+
+  init(_ command: GenerateCommand) throws {
+    model = try ModelFolder(
+      command.checkpoint.model ?? DemoModel.locate(), transformerOverride: command.checkpoint.ditWeight)
+    let (requests, notes) = try Self.requests(command, model: model)
+    self.notes = notes
+
+    let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
+    try Self.require(
+      (1...1000).contains(framesPerSecond), "invalid frame rate", "--fps", "1 to 1000", "\(framesPerSecond)")
+    self.framesPerSecond = framesPerSecond
+    try Self.require(command.running.device == "cpu", "unknown device", "--device", "cpu", command.running.device)
+    if let threads = command.running.threads {
+      try Self.require((1...1024).contains(threads), "invalid thread count", "--threads", "1 to 1024", "\(threads)")
+    }
+    try CPUBackend.checkProcessor()
+    backend = CPUBackend(threads: command.running.threads)
+    threads = backend.threads
+
+    ffmpeg = try FFmpeg.find()
+    jobs = try Self.jobs(requests, command)
+    if jobs.contains(where: { !$0.path.hasSuffix("/") }) { try ffmpeg.requireEncoder() }
+    for job in jobs {
+      if job.path.hasSuffix("/") {
+        try PNGWriter.checkOutput(folder: job.path)
+      } else {
+        try VideoWriter.checkOutput(path: job.path)
+      }
+    }
+    for path in [command.output.saveLatents, command.output.saveFrames, command.output.report] {
+      if let path { try Self.requireWritable(folder: (path as NSString).deletingLastPathComponent) }
+    }
+    let parts = [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2]
+    checkpointDigest = try CheckpointDigest.sha256(
+      of: parts.flatMap { part throws(CheckpointError) in try Checkpoint(path: part).files }, relativeTo: model.root)
+  }
+
+  /// A path for one of several videos: `latents.safetensors` becomes `latents_2.safetensors` for the third.
+  func numbered(_ path: String, _ index: Int) -> String { jobs.count > 1 ? Self.numbered(path, index) : path }
+
+  // MARK: Requests
+
+  private static func requests(
+    _ command: GenerateCommand, model: ModelFolder
+  ) throws -> (requests: [GenerationRequest], notes: [String]) {
+    let prompts = try self.prompts(command.prompt)
+    try require(
+      (1...100_000).contains(command.prompt.numVideos), "invalid count", "--num-videos", "1 to 100000",
+      "\(command.prompt.numVideos)")
+    try require(
+      [0, 2].contains(command.video.videoSize.count), "invalid size", "--video-size", "height and width",
+      "\(command.video.videoSize.count) numbers")
+    let seed = command.prompt.seed ?? UInt64.random(in: 0..<1_000_000_000)
+    let noise = try command.output.initialNoise.map(initialNoise)
+    var requests: [GenerationRequest] = []
+    for prompt in prompts {
+      for video in 0..<command.prompt.numVideos {
+        var request = GenerationRequest(prompt: prompt, seed: seed &+ UInt64(video), defaults: model.defaults)
+        if let negative = command.prompt.negPrompt { request.negativePrompt = negative }
+        if command.video.videoSize.count == 2 {
+          (request.height, request.width) = (command.video.videoSize[0], command.video.videoSize[1])
+        }
+        request.frames = command.video.videoLength ?? request.frames
+        request.steps = command.sampling.inferSteps ?? request.steps
+        request.cfgScale = command.sampling.cfgScale ?? request.cfgScale
+        request.embeddedGuidance = command.sampling.embeddedCfgScale ?? request.embeddedGuidance
+        request.flowShift = command.sampling.flowShift ?? request.flowShift
+        request.flowReverse = command.sampling.flowReverse ?? request.flowReverse
+        request.vaeTiling = command.running.vaeTiling
+        request.initialNoise = noise
+        try request.validate()
+        requests.append(request)
+      }
+    }
+    var notes: [String] = []
+    if let first = requests.first, first.height != first.roundedHeight || first.width != first.roundedWidth {
+      notes.append(
+        "\(first.height)x\(first.width) is rounded up to \(first.roundedHeight)x\(first.roundedWidth), multiples of 16")
+    }
+    return (requests, notes)
+  }
+
+  private static func prompts(_ options: PromptOptions) throws -> [String] {
+    switch (options.prompt, options.promptFile) {
+    case (let prompt?, nil): return [prompt]
+    case (nil, let path?):
+      let text: String
+      do { text = try String(contentsOfFile: path, encoding: .utf8) } catch {
+        throw RequestError(
+          "cannot read prompts", at: path, expected: "a readable UTF-8 text file",
+          found: "\(error.localizedDescription)",
+          remedy: "check --prompt-file")
+      }
+      let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+        .filter { !$0.isEmpty }
+      try require(!prompts.isEmpty, "no prompts", path, "one prompt per line", "an empty file")
+      return prompts
+    case (nil, nil):
+      throw RequestError(
+        "missing prompt", at: "--prompt", expected: "a description of the video", found: "nothing",
+        remedy: "for example --prompt \"A cat walks on the grass, realistic style.\"")
+    default:
+      throw RequestError(
+        "two prompts", at: "--prompt, --prompt-file", expected: "one of them", found: "both", remedy: "leave one out")
+    }
+  }
+
+  private static func initialNoise(_ path: String) throws -> Tensor {
+    guard let tensor = try Checkpoint(path: path)["latents"]?.tensor else {
+      throw RequestError(
+        "missing tensor", at: path, expected: "a tensor named latents", found: "none", remedy: "check --initial-noise")
+    }
+    return tensor
+  }
+
+  // MARK: Outputs
+
+  private static func jobs(_ requests: [GenerationRequest], _ command: GenerateCommand) throws -> [GenerateJob] {
+    let several = requests.count > 1
+    if let output = command.output.output {
+      let isFolder = output.hasSuffix("/")
+      try require(
+        isFolder || output.lowercased().hasSuffix(".mp4"), "unknown output", "--output",
+        "a file ending in .mp4 or a folder ending in /", output)
+      let path = isFolder ? String(output.dropLast()) : output
+      try requireWritable(folder: (path as NSString).deletingLastPathComponent)
+      return requests.enumerated().map { index, request in
+        let name = several ? numbered(path, index) : path
+        return GenerateJob(index: index, request: request, path: isFolder ? name + "/" : name)
+      }
+    }
+    try requireWritable(folder: command.output.savePath)
+    let time = timestamp()
+    return requests.enumerated().map { index, request in
+      let name = "\(time)_seed\(request.seed)_\(fileName(request.prompt))"
+      let suffix = several ? "_\(index)" : ""
+      return GenerateJob(index: index, request: request, path: "\(command.output.savePath)/\(name)\(suffix).mp4")
+    }
+  }
+
+  private static func numbered(_ path: String, _ index: Int) -> String {
+    let (stem, type) = ((path as NSString).deletingPathExtension, (path as NSString).pathExtension)
+    return type.isEmpty ? "\(stem)_\(index)" : "\(stem)_\(index).\(type)"
+  }
+
+  private static func timestamp() -> String {
+    let formatter = DateFormatter()
+    formatter.dateFormat = "yyyy-MM-dd-HHmmss"
+    formatter.locale = Locale(identifier: "en_US_POSIX")
+    return formatter.string(from: Date())
+  }
+
+  /// A prompt as part of a file name: letters and digits of any script, up to 100 bytes, so that every file system takes it.
+  private static func fileName(_ prompt: String) -> String {
+    var name = ""
+    for character in prompt {
+      let next = character.isLetter || character.isNumber ? String(character) : "_"
+      if next == "_" && (name.isEmpty || name.hasSuffix("_")) { continue }
+      if name.utf8.count + next.utf8.count > 100 { break }
+      name += next
+    }
+    return name.hasSuffix("_") ? String(name.dropLast()) : name
+  }
+
+  /// Makes a folder where it is missing and checks that files can be made in it.
+  private static func requireWritable(folder: String) throws(RequestError) {
+    let path = folder.isEmpty ? "." : folder
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    try require(
+      exists && isFolder.boolValue && access(path, W_OK | X_OK) == 0, "cannot write output", path, "a writable folder",
+      exists ? (isFolder.boolValue ? "a folder without write permission" : "a file") : "none, and it cannot be made")
+  }
+
+  private static func require(
+    _ holds: Bool, _ what: String, _ location: String, _ expected: String, _ found: String
+  ) throws(RequestError) {
+    if !holds {
+      throw RequestError(
+        what, at: location, expected: expected, found: found, remedy: "see hyvideo generate --help")
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import CPUBackend
+import Collectives
+import Foundation
+import Generation
+
+/// The file that `--report` writes.
+struct GenerationReport: Encodable {
+  struct Settings: Encodable {
+    let prompt: String
+    let negativePrompt: String
+    let model: String
+    let height: Int
+    let width: Int
+    let frames: Int
+    let framesPerSecond: Int
+    let steps: Int
+    let cfgScale: Float
+    let embeddedGuidance: Float
+    let flowShift: Float
+    let flowReverse: Bool
+    let vaeTiling: Bool
+    let device: String
+    let threads: Int
+
+    init(_ request: GenerationRequest, plan: GeneratePlan) {
+      prompt = request.prompt
+      negativePrompt = request.negativePrompt
+      model = plan.model.root
+      (height, width, frames) = (request.roundedHeight, request.roundedWidth, request.frames)
+      framesPerSecond = plan.framesPerSecond
+      steps = request.steps
+      (cfgScale, embeddedGuidance) = (request.cfgScale, request.embeddedGuidance)
+      (flowShift, flowReverse) = (request.flowShift, request.flowReverse)
+      vaeTiling = request.vaeTiling
+      device = plan.backend.name
+      threads = plan.threads
+    }
+  }
+
+  let settings: Settings
+  let seed: UInt64
+  let version: String
+  let checkpointSHA256: String
+  let stages: [RunObserver.StageRecord]
+  let steps: [StepRecord]
+  let peakRSSBytes: Int
+  let warnings: [String]
+  let ranks: Int
+  let bytesSent = 0
+  let communicationSeconds = 0.0
+  let exposedCommunicationSeconds = 0.0
+  let output: String
+
+  init(_ job: GenerateJob, plan: GeneratePlan, observer: RunObserver) {
+    settings = Settings(job.request, plan: plan)
+    seed = job.request.seed
+    version = ProgramVersion.current
+    checkpointSHA256 = plan.checkpointDigest
+    stages = observer.stages
+    steps = observer.steps
+    peakRSSBytes = observer.peakRSSBytes
+    warnings = observer.warnings
+    ranks = plan.group.size
+    output = job.path
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case settings, seed, version, stages, steps, warnings, ranks, output
+    case checkpointSHA256 = "checkpoint_sha256"
+    case peakRSSBytes = "peak_rss_bytes"
+    case bytesSent = "bytes_sent"
+    case communicationSeconds = "communication_seconds"
+    case exposedCommunicationSeconds = "exposed_communication_seconds"
+  }
+
+  /// Writes the report as one JSON object, to a temporary name first.
+  func write(to path: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic)
+  }
+
+  /// The settings as one line of JSON, for a video's metadata.
+  static func settingsLine(_ request: GenerationRequest, plan: GeneratePlan) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    return String(decoding: try encoder.encode(Settings(request, plan: plan)), as: UTF8.self)
+  }
+}
