@@ -13,18 +13,16 @@ import PackageDescription
 let package = Package(
   name: "hyvideo",
   products: [.executable(name: "hyvideo", targets: ["hyvideo"])],
-  dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-  ],
+  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
   targets: [
     // Order matters: a target depends only on targets above it (Tools/check-imports verifies the imports).
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
     .target(name: "TensorCore"),
     .target(name: "TensorOps", dependencies: ["TensorCore"]),
     .target(name: "CPUBackend", dependencies: ["TensorCore", "TensorOps", "COneDNN"]),
     .target(name: "Collectives", dependencies: ["TensorCore"]),
-    .target(name: "Checkpoints", dependencies: ["TensorCore", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(name: "Checkpoints", dependencies: ["TensorCore", "COpenSSL"]),
     .target(name: "Tokenizers"),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
     .target(name: "HunyuanVideo", dependencies: ["TensorCore", "TensorOps", "Checkpoints", "Layers"]),

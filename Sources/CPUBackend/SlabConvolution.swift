@@ -23,6 +23,9 @@ struct SlabConvolution {
   /// How large a window may be: with the weights and the result it should stay in a core's share of the caches.
   private static let mostWindowElements = 1 << 19
 
+  /// How many tasks a convolution has at least, where its height allows.
+  private static let leastTasks = 32
+
   init(
     _ weight: Weight, input: Clip, bias: Scratch, upsampling: Upsampling, residual: Tensor?, result: Tensor,
     _ cache: ConvolutionCache, _ pool: WorkerPool
@@ -36,9 +39,11 @@ struct SlabConvolution {
 
     let row = phases[0].kernel.time * (input.width + phases[0].kernel.width - 1) * input.channels
     let fitting = max(1, SlabConvolution.mostWindowElements / row - phases[0].kernel.height + 1)
-    // Enough bands for all threads where there are few frames.
-    let wanted = (2 * pool.threads + input.batch * input.frames - 1) / (input.batch * input.frames)
-    let count = max((input.height + fitting - 1) / fitting, min(wanted, input.height))
+    // Bands for many threads where there are few frames, but not so low that a band is mostly border. Never by the number
+    // of threads: oneDNN sums in an order that depends on the extents, and results must not depend on the machine.
+    let slices = input.batch * input.frames
+    let wanted = min((SlabConvolution.leastTasks + slices - 1) / slices, max(input.height / 4, 1))
+    let count = max((input.height + fitting - 1) / fitting, wanted)
     let height = (input.height + count - 1) / count
     self.height = height
     bands = (input.height + height - 1) / height

@@ -1,5 +1,3 @@
-import Crypto
-
 /// Identifies checkpoints by their contents.
 ///
 /// The digest of a set of files is the SHA-256 of, for each file in the order of its name's bytes: the length of the
@@ -31,14 +29,14 @@ public enum CheckpointDigest {
     for (name, path) in named.sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
       let (size, contents) = try contents(of: path)
       hash.update(count: name.count)
-      name.withUnsafeBytes { hash.update(bufferPointer: $0) }
+      name.withUnsafeBytes { hash.update($0) }
       hash.update(count: size)
-      contents.withUnsafeBytes { hash.update(bufferPointer: $0) }
+      contents.withUnsafeBytes { hash.update($0) }
     }
     return hash.finalize().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
   }
 
-  private static func contents(of path: String) throws(CheckpointError) -> (size: Int, digest: SHA256.Digest) {
+  private static func contents(of path: String) throws(CheckpointError) -> (size: Int, digest: [UInt8]) {
     let file = try DescriptorFile(reading: path)
     let size = try file.byteCount()
     var hash = SHA256()
@@ -47,7 +45,7 @@ public enum CheckpointDigest {
     for range in ranges(size) {
       let count = try file.read(range.count, into: &buffer, at: range.lowerBound)
       guard count == range.count else { throw .unreadable(file: path, reason: "it became shorter while it was read") }
-      buffer.withUnsafeBytes { hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+      buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
     return (size, hash.finalize())
   }
@@ -67,7 +65,7 @@ public enum CheckpointDigest {
 
 extension SHA256 {
   fileprivate mutating func update(count: Int) {
-    withUnsafeBytes(of: UInt64(count).littleEndian) { update(bufferPointer: $0) }
+    withUnsafeBytes(of: UInt64(count).littleEndian) { update($0) }
   }
 }
 

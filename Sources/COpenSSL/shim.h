@@ -1,0 +1,3 @@
+#pragma once
+// Only digests are used.
+#include <openssl/evp.h>
