@@ -27,6 +27,11 @@ install: build
 	mkdir -p "$(DESTDIR)$(PREFIX)/share/hyvideo/Models"
 	cp -R Models/demo "$(DESTDIR)$(PREFIX)/share/hyvideo/Models/"
 
+# Reference outputs from PyTorch, in a virtual environment of their own.
+goldens:
+	python3 -m venv .build/goldens && .build/goldens/bin/pip install -q -r Tools/goldens/requirements.txt
+	cd Tools/goldens && ../../.build/goldens/bin/python generate.py
+
 # Debian packages that the build and the program need, and the Swift toolchain, which is not a package.
 packages:
 	@Tools/install-packages

@@ -56,7 +56,7 @@ struct OutputOptions: ParsableArguments {
   var output: String?
   @Option(
     help: ArgumentHelp(
-      "Start from this noise: safetensors, key latents, float32 [B, 16, F', H/8, W/8].", valueName: "file"))
+      "Start from this noise: safetensors, key latents, float32 [1, 16, F', H/8, W/8].", valueName: "file"))
   var initialNoise: String?
   @Option(help: ArgumentHelp("Write the latents of every step as safetensors.", valueName: "file"))
   var saveLatents: String?

@@ -22,10 +22,11 @@ struct GenerationReport: Encodable {
     let device: String
     let threads: Int
 
-    init(_ request: GenerationRequest, plan: GeneratePlan) {
+    /// - Parameter namesPaths: false leaves folders out, for a video that others will see.
+    init(_ request: GenerationRequest, plan: GeneratePlan, namesPaths: Bool) {
       prompt = request.prompt
       negativePrompt = request.negativePrompt
-      model = plan.model.root
+      model = namesPaths ? plan.model.root : (plan.model.root as NSString).lastPathComponent
       (height, width, frames) = (request.roundedHeight, request.roundedWidth, request.frames)
       framesPerSecond = plan.framesPerSecond
       steps = request.steps
@@ -52,7 +53,7 @@ struct GenerationReport: Encodable {
   let output: String
 
   init(_ job: GenerateJob, plan: GeneratePlan, observer: RunObserver) {
-    settings = Settings(job.request, plan: plan)
+    settings = Settings(job.request, plan: plan, namesPaths: true)
     seed = job.request.seed
     version = ProgramVersion.current
     checkpointSHA256 = plan.checkpointDigest
@@ -86,6 +87,6 @@ struct GenerationReport: Encodable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    return String(decoding: try encoder.encode(Settings(request, plan: plan)), as: UTF8.self)
+    return String(decoding: try encoder.encode(Settings(request, plan: plan, namesPaths: false)), as: UTF8.self)
   }
 }

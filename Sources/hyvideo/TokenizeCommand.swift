@@ -38,8 +38,9 @@ struct TokenizeCommand: ParsableCommand {
   }
 
   func run() throws {
-    let folder = try ModelFolder(model ?? DemoModel.locate())
-    let tokens = try PromptTokenizer(folder)(prompt, frames: videoLength)
+    let tokens = try RefusedBeforeWork.checking {
+      try PromptTokenizer(ModelFolder(model ?? DemoModel.locate()))(prompt, frames: videoLength)
+    }
     let outputs = ["text_encoder": Output(tokens.templated), "text_encoder_2": Output(tokens.pooled)]
     if json {
       let encoder = JSONEncoder()

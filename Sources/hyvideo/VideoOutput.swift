@@ -31,7 +31,7 @@ final class VideoOutput: FrameSink {
       let metadata = [
         "title": request.prompt, "prompt": request.prompt, "seed": "\(request.seed)",
         "settings": try GenerationReport.settingsLine(request, plan: plan),
-        "checkpoint_sha256": plan.checkpointDigest, "encoder": "hyvideo \(ProgramVersion.current)",
+        "checkpoint_sha256": plan.checkpointDigest, "generator": "hyvideo \(ProgramVersion.current)",
       ]
       writer = try VideoWriter(
         path: job.path, width: size.width, height: size.height, fps: plan.framesPerSecond,
