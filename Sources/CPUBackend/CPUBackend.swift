@@ -3,9 +3,8 @@ public import TensorOps
 
 /// The operations on a processor's cores: oneDNN's matrix products and convolutions on tiles that our own threads
 /// share out, SIMD kernels for the rest. Activations are float32; weights keep their stored type and are widened tile
-/// by tile.
-///
-/// Results do not depend on the number of threads.
+/// by tile. Results have channels last in memory where the operation is faster that way, and operations keep the order of
+/// axes that they find.
 public final class CPUBackend: Backend {
   public let name = "cpu"
   public let activationType = DType.float32

@@ -69,6 +69,7 @@ final class ConvolutionCache: Sendable {
   private struct WeightKey: Hashable {
     let storage: ObjectIdentifier
     let offset: Int
+    let type: DType
     let shape: Shape
     let phase: ConvolutionPhase
   }
@@ -86,7 +87,6 @@ final class ConvolutionCache: Sendable {
     var engine: dnnl_engine_t?
     var primitives: [ConvolutionPrimitive.Key: ConvolutionPrimitive] = [:]
     var weights: [WeightKey: [PackedWeight]] = [:]
-    var weightBytes = 0
     var clock = 0
   }
 
@@ -117,7 +117,8 @@ final class ConvolutionCache: Sendable {
     _ weight: Weight, _ phase: ConvolutionPhase, for primitive: ConvolutionPrimitive, on pool: WorkerPool
   ) throws(BackendError) -> Scratch {
     let key = WeightKey(
-      storage: ObjectIdentifier(weight.tensor.storage), offset: weight.tensor.offset, shape: weight.shape, phase: phase)
+      storage: ObjectIdentifier(weight.tensor.storage), offset: weight.tensor.offset, type: weight.dtype,
+      shape: weight.shape, phase: phase)
     let kept: Scratch? = state.withLock { state in
       state.clock += 1
       state.weights[key]?.removeAll { $0.storage !== weight.tensor.storage }

@@ -119,18 +119,10 @@ private struct GroupNormPass {
           sums.update(repeating: 0, count: 2 * channels)
           for position in start..<min(start + 128, range.upperBound) {
             let row = x + position * channels
-            var channel = 0
-            while channel + 8 <= channels {
-              let difference = Vector(row + channel) - Vector(origins + channel)
-              (Vector(sums + channel) + difference).store(to: sums + channel)
-              Vector(squares + channel).addingProduct(difference, difference).store(to: squares + channel)
-              channel += 8
-            }
-            while channel < channels {
+            for channel in 0..<channels {
               let difference = row[channel] - origins[channel]
               sums[channel] += difference
-              squares[channel] += difference * difference
-              channel += 1
+              squares[channel] = squares[channel].addingProduct(difference, difference)
             }
           }
           for index in 0..<2 * channels { part[index] += Double(sums[index]) }

@@ -23,8 +23,10 @@ extension CPUBackend {
     if result.count == 0 { return result }
     let rows = parts[0].count
     if rows <= CPUBackend.fewRows {
-      FewRowsProduct(inputs: parts, weight: matrix, bias: biases, activation: activation, result: result.floats)
-        .run(on: pool)
+      FewRowsProduct(
+        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
+      )
+      .run(on: pool)
     } else {
       try TiledProduct(
         inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
@@ -34,7 +36,7 @@ extension CPUBackend {
   }
 
   /// Up to how many rows the time is that of reading the weight.
-  private static let fewRows = 6
+  private static let fewRows = 4
 
   /// A tensor as a matrix whose rows are equally far apart.
   private func equallySpacedRows(_ x: Tensor) -> Rows {

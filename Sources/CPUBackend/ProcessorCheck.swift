@@ -4,7 +4,7 @@ public struct ProcessorError: Error, CustomStringConvertible {
   public let missing: [String]
 
   public var description: String {
-    "unsupported processor: start: expected AVX2, FMA and F16C (x86-64-v3), found none of "
+    "unsupported processor: start: expected AVX2, FMA and F16C (x86-64-v3), found a processor without "
       + "\(missing.joined(separator: ", ")); use a processor from 2015 or later"
   }
 }

@@ -1,4 +1,4 @@
-// Eight floats at a time, for reductions and for widening weights: one register with AVX2, two with NEON. Functions of
+// Eight floats at a time, for reductions and rotations: one register with AVX2, two with NEON. Functions of
 // single elements are plain loops instead (Elements.swift). Only operations that compile to instructions are used:
 // `rounded`, `clamped`, `pointwiseMax` and converting initialisers of SIMD types become calls (docs/speed.md).
 
@@ -20,11 +20,6 @@ extension SIMD8<Float> {
   @inline(__always)
   func store(to address: UnsafeMutablePointer<Float>) {
     UnsafeMutableRawPointer(address).storeBytes(of: self, as: SIMD8<Float>.self)
-  }
-
-  @inline(__always)
-  func store(to address: UnsafeMutablePointer<Float>, count: Int) {
-    for lane in 0..<count { address[lane] = self[lane] }
   }
 
   /// The sum of all lanes.
@@ -70,5 +65,27 @@ func sumVectors(_ count: Int, _ x: UnsafePointer<Float>, _ f: (Vector) -> Vector
     index += 8
   }
   if index < count { b += f(Vector(x + index, count: count - index)) }
+  return ((a + b) + (c + d)).total
+}
+
+/// `Σ x[i] · y[i]` in float32 with several accumulators.
+@inline(__always)
+func dotProduct(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Float {
+  var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+  var index = 0
+  while index + 32 <= count {
+    a = a.addingProduct(Vector(x + index), Vector(y + index))
+    b = b.addingProduct(Vector(x + index + 8), Vector(y + index + 8))
+    c = c.addingProduct(Vector(x + index + 16), Vector(y + index + 16))
+    d = d.addingProduct(Vector(x + index + 24), Vector(y + index + 24))
+    index += 32
+  }
+  while index + 8 <= count {
+    a = a.addingProduct(Vector(x + index), Vector(y + index))
+    index += 8
+  }
+  if index < count {
+    b = b.addingProduct(Vector(x + index, count: count - index), Vector(y + index, count: count - index))
+  }
   return ((a + b) + (c + d)).total
 }

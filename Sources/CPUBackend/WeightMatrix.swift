@@ -54,8 +54,6 @@ struct WeightMatrix {
     return address.assumingMemoryBound(to: Float.self)
   }
 
-  func factor(ofRow row: Int) -> Float { factors.isEmpty ? 1 : factors[row] }
-
   /// The address of a stored element.
   func address(_ row: Int, _ column: Int) -> UnsafeRawPointer {
     weight.tensor.hostPointer + (row * columns + column) * weight.dtype.byteCount
@@ -85,28 +83,8 @@ struct WeightMatrix {
   private static func widen<Number: StoredNumber>(
     _: Number.Type, _ count: Int, _ source: UnsafeRawPointer, _ factor: Float?, to target: UnsafeMutablePointer<Float>
   ) {
-    if let factor {
-      let factor = Vector(repeating: factor)
-      widen(Number.self, count, source, to: target) { $0 * factor }
-    } else {
-      widen(Number.self, count, source, to: target) { $0 }
-    }
-  }
-
-  @inline(__always)
-  private static func widen<Number: StoredNumber>(
-    _: Number.Type, _ count: Int, _ source: UnsafeRawPointer, to target: UnsafeMutablePointer<Float>,
-    _ finish: (Vector) -> Vector
-  ) {
-    var index = 0
-    while index + 8 <= count {
-      finish(Number.vector(at: source + index * Number.byteCount)).store(to: target + index)
-      index += 8
-    }
-    while index < count {
-      target[index] = finish(Vector(repeating: Number.scalar(at: source + index * Number.byteCount)))[0]
-      index += 1
-    }
+    for index in 0..<count { target[index] = Number.number(at: source + index * Number.byteCount) }
+    if let factor { mapElements(count, of: target) { $0 * factor } }
   }
 }
 

