@@ -19,16 +19,22 @@ public final class VideoPipeline {
   private let context: ForwardContext
   private let group: any ProcessGroup
   private let observer: any GenerationObserver
+  private let readAhead: WeightReadAhead?
   private var transformer: HunyuanVideoTransformer?
   private var decoder: VideoDecoder?
 
-  /// - Parameter group: the ranks that make a video together.
+  /// - Parameters:
+  ///   - group: the ranks that make a video together.
+  ///   - readAhead: keeps weights on disk but for a window; nil leaves them to the system.
   public init(
     _ model: ModelFolder, in context: ForwardContext, group: any ProcessGroup = SingleProcessGroup(),
-    observer: any GenerationObserver
+    readAhead: WeightReadAhead? = nil, observer: any GenerationObserver
   ) {
     self.model = model
-    self.context = context
+    self.context = ForwardContext(
+      backend: context.backend, jointAttention: context.jointAttention, weightStreaming: readAhead,
+      checksFiniteness: context.checksFiniteness)
+    self.readAhead = readAhead
     self.group = group
     self.observer = observer
   }
@@ -36,7 +42,7 @@ public final class VideoPipeline {
   /// Opens every part of the checkpoint and builds every network from it once, so that a missing, extra or misshapen tensor
   /// is found before anything is computed. Weights are mapped, not read: this takes milliseconds.
   public func verifyCheckpoint() throws {
-    let encoder = try PromptEncoder(model, in: context, adopt: { $0 })
+    let encoder = try PromptEncoder(model, in: context) { $0 }
     try requireMatchingText(encoder)
     _ = try PromptTokenizer(model)
     _ = try buildTransformer { $0 }
@@ -45,9 +51,11 @@ public final class VideoPipeline {
 
   /// Encodes the prompts of all requests, each text once, and warns where a text was cut.
   public func encode(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
-    try stage(.encodePrompts, units: requests.count) {
+    defer { readAhead?.reset() }
+    return try stage(.encodePrompts, units: requests.count) {
       let tokenizer = try PromptTokenizer(model)
       let encoder = try PromptEncoder(model, in: context, adopt: adoption)
+      readAhead?.beginPhase()
       try requireMatchingText(encoder)
       var known: [String: EncodedPrompt] = [:]
       func encoded(_ text: String, frames: Int) throws -> EncodedPrompt {
@@ -78,9 +86,11 @@ public final class VideoPipeline {
     let transformer = try loadedTransformer()
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
     let sampler = Sampler(transformer, in: context)
+    readAhead?.beginPhase()
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
     }
+    readAhead?.beginPhase(excluding: readAhead?.used ?? [])
     let shape = try latentShape(request)
     let noise = try request.initialNoise ?? initialNoise(shape, seed: agreedSeed(request.seed))
     if noise.shape != shape || noise.dtype != .float32 {
@@ -153,8 +163,11 @@ public final class VideoPipeline {
   }
 
   private var adoption: WeightAdoption {
-    let backend = context.backend
-    return { try backend.adopt($0) }
+    let (backend, readAhead) = (context.backend, readAhead)
+    return { weight in
+      readAhead?.register(weight)
+      return try backend.adopt(weight)
+    }
   }
 
   private func buildTransformer(_ adopt: @escaping WeightAdoption) throws -> HunyuanVideoTransformer {

@@ -6,14 +6,18 @@ public import TensorOps
 public struct ForwardContext: Sendable {
   public let backend: any Backend
   public let jointAttention: any JointAttention
+  /// Reads weights ahead where they are not all in memory; nil where they are.
+  public let weightStreaming: (any WeightStreaming)?
   /// Whether results of blocks are searched for NaN and infinity.
   public let checksFiniteness: Bool
 
   public init(
-    backend: any Backend, jointAttention: any JointAttention = LocalJointAttention(), checksFiniteness: Bool = true
+    backend: any Backend, jointAttention: any JointAttention = LocalJointAttention(),
+    weightStreaming: (any WeightStreaming)? = nil, checksFiniteness: Bool = true
   ) {
     self.backend = backend
     self.jointAttention = jointAttention
+    self.weightStreaming = weightStreaming
     self.checksFiniteness = checksFiniteness
   }
 

@@ -33,6 +33,7 @@ public struct Linear: Sendable {
   public func callAsFunction(
     _ parts: [Tensor], activation: Activation = .none, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
-    try context.backend.linear(parts, weight: weight, bias: bias, activation: activation)
+    context.weightStreaming?.willUse(weight)
+    return try context.backend.linear(parts, weight: weight, bias: bias, activation: activation)
   }
 }

@@ -31,7 +31,8 @@ struct GenerateCommand: ParsableCommand {
     let observer = RunObserver()
     for note in plan.notes { observer.note(note) }
     let pipeline = VideoPipeline(
-      plan.model, in: ForwardContext(backend: backend), group: plan.group, observer: observer)
+      plan.model, in: ForwardContext(backend: backend), group: plan.group, readAhead: plan.readAhead,
+      observer: observer)
     try RefusedBeforeWork.checking { try pipeline.verifyCheckpoint() }
 
     let texts = try pipeline.encode(plan.jobs.map(\.request))

@@ -42,6 +42,12 @@ struct RunOptions: ParsableArguments {
   @Option(help: "The device to compute on: cpu.") var device = "cpu"
   @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
   @Flag(
+    help: """
+      Keep weights on disk and read each block ahead of its use, so that memory holds a few blocks. On by itself where the \
+      transformer is larger than half of the memory.
+      """)
+  var useCpuOffload = false
+  @Flag(
     name: .long, inversion: .prefixedNo,
     help: "Decode large videos in overlapping tiles; without tiles the decoder takes far more memory.")
   var vaeTiling = true

@@ -27,6 +27,8 @@ struct GeneratePlan {
   let notes: [String]
   let checkpointDigest: String
   let threads: Int
+  /// Reads weights ahead from disk; nil where they stay in memory.
+  let readAhead: WeightReadAhead?
   /// The ranks that make each video together.
   let group: any ProcessGroup = SingleProcessGroup()
 
@@ -61,10 +63,17 @@ struct GeneratePlan {
     for path in [command.output.saveLatents, command.output.saveFrames, command.output.report] {
       if let path { try Self.requireWritable(folder: (path as NSString).deletingLastPathComponent) }
     }
+    let transformerBytes = try Checkpoint(path: model.transformer).byteCount
+    let streams =
+      command.running.useCpuOffload || transformerBytes > Int(clamping: ProcessInfo.processInfo.physicalMemory) / 2
+    readAhead = streams ? WeightReadAhead(windowBytes: Self.windowBytes) : nil
     let parts = [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2]
     checkpointDigest = try CheckpointDigest.sha256(
       of: parts.flatMap { part throws(CheckpointError) in try Checkpoint(path: part).files }, relativeTo: model.root)
   }
+
+  /// Weights read ahead of their use: about a block of the 13 B network in bfloat16.
+  private static let windowBytes = 512 << 20
 
   /// A path for one of several videos: `latents.safetensors` becomes `latents_2.safetensors` for the third.
   func numbered(_ path: String, _ index: Int) -> String { jobs.count > 1 ? Self.numbered(path, index) : path }

@@ -95,6 +95,24 @@ import Tokenizers
     #expect(alone.floats() == after.floats())
   }
 
+  @Test func `weights that stay on disk give the same bits`() throws {
+    let model = try model()
+    var request = GenerationRequest(prompt: prompt, seed: 3, defaults: model.defaults)
+    (request.steps, request.frames, request.cfgScale) = (3, 5, 2)
+    var results: [[Float]] = []
+    for readAhead in [nil, WeightReadAhead(windowBytes: 1 << 18)] {
+      let recorder = Recorder()
+      let pipeline = VideoPipeline(model, in: context, readAhead: readAhead, observer: recorder)
+      // Twice: the second video finds the first one's phases behind it.
+      for _ in 0..<2 {
+        let latents = try pipeline.denoise(request, texts: pipeline.encode([request])[0])
+        try pipeline.decode(latents, tiling: true, into: recorder)
+      }
+      results += recorder.frames.map { $0.floats() }
+    }
+    #expect(results.count == 4 && results.allSatisfy { $0 == results[0] })
+  }
+
   @Test func `a picture takes its own template and one frame`() throws {
     let model = try model()
     let recorder = Recorder()

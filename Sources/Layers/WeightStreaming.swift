@@ -1,0 +1,8 @@
+public import TensorCore
+
+/// Is told which weights a network uses, in order, so that weights which stay on disk can be read ahead and let go. The
+/// networks do not know whether anyone listens.
+public protocol WeightStreaming: Sendable {
+  /// A weight is about to be read.
+  func willUse(_ weight: Weight)
+}

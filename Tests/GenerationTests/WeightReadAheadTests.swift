@@ -1,0 +1,93 @@
+import Generation
+import Synchronization
+import TensorCore
+import Testing
+
+@Suite struct WeightReadAheadTests {
+  /// Memory that remembers what was asked of it.
+  private final class RecordingStorage: Storage {
+    let name: String
+    let byteCount: Int
+    let log: Log
+    init(_ name: String, byteCount: Int, log: Log) { (self.name, self.byteCount, self.log) = (name, byteCount, log) }
+    var hostAddress: UnsafeMutableRawPointer? { nil }
+    func prefetch(_ bytes: Range<Int>) { log.add("+\(name)") }
+    func release(_ bytes: Range<Int>) { log.add("-\(name)") }
+  }
+
+  private final class Log: Sendable {
+    private let entries = Mutex<[String]>([])
+    func add(_ entry: String) { entries.withLock { $0.append(entry) } }
+    var all: [String] { entries.withLock { $0 } }
+    /// Waits for the reading thread, for at most a second.
+    func waits(for entry: String) async throws -> Bool {
+      for _ in 0..<200 {
+        if all.contains(entry) { return true }
+        try await Task.sleep(for: .milliseconds(5))
+      }
+      return false
+    }
+  }
+
+  private func weights(_ count: Int, log: Log) -> [Weight] {
+    (0..<count).map { index in
+      let storage = RecordingStorage("w\(index)", byteCount: 1 << 20, log: log)
+      return Weight(name: "w\(index)", tensor: Tensor(shape: [1 << 18], dtype: .float32, storage: storage))
+    }
+  }
+
+  @Test func `a window ahead is read and a window behind is kept`() async throws {
+    let log = Log()
+    let weights = weights(8, log: log)
+    let stream = WeightReadAhead(windowBytes: 2 << 20)
+    weights.forEach(stream.register)
+    stream.beginPhase()
+    stream.willUse(weights[0])
+    #expect(try await log.waits(for: "+w1"))
+    #expect(!log.all.contains("+w3"))
+    for index in 1..<8 { stream.willUse(weights[index]) }
+    #expect(try await log.waits(for: "+w7"))
+    let released = log.all.filter { $0.hasPrefix("-") }
+    #expect(released == ["-w0", "-w1", "-w2", "-w3", "-w4"])
+  }
+
+  @Test func `each weight is read once in a step and again in the next`() async throws {
+    let log = Log()
+    let weights = weights(6, log: log)
+    let stream = WeightReadAhead(windowBytes: 1 << 20)
+    weights.forEach(stream.register)
+    stream.beginPhase()
+    for _ in 0..<3 { weights.forEach(stream.willUse) }
+    #expect(try await log.waits(for: "+w5"))
+    for _ in 0..<100 where log.all.filter({ $0 == "+w5" }).count < 3 { try await Task.sleep(for: .milliseconds(5)) }
+    for index in 0..<6 { #expect(log.all.filter { $0 == "+w\(index)" }.count == 3) }
+  }
+
+  @Test func `a phase leaves out what only another phase uses`() async throws {
+    let log = Log()
+    let weights = weights(4, log: log)
+    let stream = WeightReadAhead(windowBytes: 64 << 20)
+    weights.forEach(stream.register)
+    stream.beginPhase()
+    stream.willUse(weights[1])
+    #expect(try await log.waits(for: "+w3"))
+    stream.beginPhase(excluding: stream.used)
+    let before = log.all.count
+    stream.willUse(weights[0])
+    #expect(try await log.waits(for: "+w0"))
+    for _ in 0..<100 where log.all.last != "+w3" { try await Task.sleep(for: .milliseconds(5)) }
+    #expect(Array(log.all[before...]) == ["+w0", "+w2", "+w3"])
+  }
+
+  @Test func `small weights are left to the system`() {
+    let log = Log()
+    let storage = RecordingStorage("bias", byteCount: 4096, log: log)
+    let bias = Weight(name: "bias", tensor: Tensor(shape: [1024], dtype: .float32, storage: storage))
+    let stream = WeightReadAhead(windowBytes: 1 << 20)
+    stream.register(bias)
+    stream.beginPhase()
+    stream.willUse(bias)
+    stream.reset()
+    #expect(log.all.isEmpty)
+  }
+}
