@@ -40,13 +40,13 @@ public final class VideoPipeline {
   }
 
   /// Opens every part of the checkpoint and builds every network from it once, so that a missing, extra or misshapen tensor
-  /// is found before anything is computed. Weights are mapped, not read: this takes milliseconds.
-  public func verifyCheckpoint() throws {
-    let encoder = try PromptEncoder(model, in: context) { $0 }
-    try requireMatchingText(encoder)
-    _ = try PromptTokenizer(model)
+  /// is found before anything is computed, and checks what of the requests depends on it. Weights are mapped, not read: this
+  /// takes milliseconds.
+  public func verify(_ requests: [GenerationRequest]) throws {
+    try requireMatchingText(PromptEncoder(model, in: context) { $0 }, PromptTokenizer(model))
     _ = try buildTransformer { $0 }
     _ = try buildDecoder { $0 }
+    for request in requests { try requireMatchingNoise(request) }
   }
 
   /// Encodes the prompts of all requests, each text once, and warns where a text was cut.
@@ -56,7 +56,7 @@ public final class VideoPipeline {
       let tokenizer = try PromptTokenizer(model)
       let encoder = try PromptEncoder(model, in: context, adopt: adoption)
       readAhead?.beginPhase()
-      try requireMatchingText(encoder)
+      try requireMatchingText(encoder, tokenizer)
       var known: [String: EncodedPrompt] = [:]
       func encoded(_ text: String, frames: Int) throws -> EncodedPrompt {
         let key = "\(frames == 1)\(text)"
@@ -91,13 +91,8 @@ public final class VideoPipeline {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
     }
     readAhead?.beginPhase(excluding: readAhead?.used ?? [])
-    let shape = try latentShape(request)
-    let noise = try request.initialNoise ?? initialNoise(shape, seed: agreedSeed(request.seed))
-    if noise.shape != shape || noise.dtype != .float32 {
-      throw RequestError(
-        "wrong initial noise", at: "--initial-noise", expected: "float32\(shape)", found: "\(noise)",
-        remedy: "make noise for this size and length")
-    }
+    try requireMatchingNoise(request)
+    let noise = try request.initialNoise ?? initialNoise(latentShape(request), seed: agreedSeed(request.seed))
     return try stage(.denoise, units: scheduler.stepCount) {
       try sampler(noise: noise, guidance: guidance, scheduler: scheduler, observer: observer)
     }
@@ -186,8 +181,30 @@ public final class VideoPipeline {
     return network
   }
 
-  /// The text encoders must give what the transformer takes.
-  private func requireMatchingText(_ encoder: PromptEncoder) throws {
+  /// Noise from a file must have the latents' shape.
+  private func requireMatchingNoise(_ request: GenerationRequest) throws {
+    let shape = try latentShape(request)
+    if let noise = request.initialNoise, noise.shape != shape || noise.dtype != .float32 {
+      throw RequestError(
+        "wrong initial noise", at: "--initial-noise", expected: "float32\(shape)", found: "\(noise)",
+        remedy: "make noise for this size and length")
+    }
+  }
+
+  /// The text encoders must take what the tokenizers give and give what the transformer takes.
+  private func requireMatchingText(_ encoder: PromptEncoder, _ tokenizer: PromptTokenizer) throws {
+    let rows = [
+      (model.textEncoder, tokenizer.vocabularySizes.text, encoder.vocabularySizes.text, "rows of token embeddings"),
+      (
+        model.textEncoder2, tokenizer.vocabularySizes.pooled, encoder.vocabularySizes.pooled, "rows of token embeddings"
+      ),
+      (model.textEncoder2, PromptTokenizer.pooledLimit, encoder.pooledPositions, "positions"),
+    ]
+    for (path, needed, found, what) in rows where found < needed {
+      throw RequestError(
+        "tokenizer does not fit its text encoder", at: path, expected: "at least \(needed) \(what)", found: "\(found)",
+        remedy: "use the tokenizer that was published with these weights")
+    }
     let configuration = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
     let pairs = [
       (model.textEncoder, encoder.channels.text, configuration.textChannels),

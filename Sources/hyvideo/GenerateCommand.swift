@@ -33,7 +33,7 @@ struct GenerateCommand: ParsableCommand {
     let pipeline = VideoPipeline(
       plan.model, in: ForwardContext(backend: backend), group: plan.group, readAhead: plan.readAhead,
       observer: observer)
-    try RefusedBeforeWork.checking { try pipeline.verifyCheckpoint() }
+    try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
 
     let texts = try pipeline.encode(plan.jobs.map(\.request))
     for (job, text) in zip(plan.jobs, texts) {

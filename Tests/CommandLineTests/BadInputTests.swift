@@ -76,6 +76,25 @@ import Testing
       ])
   }
 
+  @Test func `initial noise of another shape is refused before any work`() throws {
+    let folder = TemporaryFolder()
+    let noise = Tensor(repeating: 0, shape: [1, 16, 2, 8, 8])
+    try SafetensorsWriter.write([("latents", noise)], to: folder.path("noise.safetensors"))
+    try expectRefused(
+      prompt + ["--initial-noise", folder.path("noise.safetensors"), "--output", folder.path("a.mp4")],
+      naming: ["--initial-noise", "[1, 16, 5, 8, 8]"])
+  }
+
+  @Test func `a tokenizer with more ids than the encoder has rows is refused`() throws {
+    let folder = TemporaryFolder()
+    let model = try folder.copyOfDemo()
+    let path = "\(model)/text_encoder_2/vocab.json"
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    try ("{\"zzzz\": 5000, " + text.drop { $0 != "{" }.dropFirst()).write(toFile: path, atomically: true, encoding: .utf8)
+    try expectRefused(
+      prompt + ["--model", model, "--output", folder.path("a.mp4")], naming: ["tokenizer", "text_encoder_2", "5001"])
+  }
+
   @Test func `a truncated or lying weight file is refused`() throws {
     let folder = TemporaryFolder()
     let model = try folder.copyOfDemo()

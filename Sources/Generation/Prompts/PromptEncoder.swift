@@ -43,6 +43,12 @@ public struct PromptEncoder: Sendable {
     (llama.configuration.hiddenSize, clip.configuration.hiddenSize)
   }
 
+  /// The rows of the embedding tables, and the positions of the second encoder.
+  var vocabularySizes: (text: Int, pooled: Int) {
+    (llama.configuration.vocabularySize, clip.configuration.vocabularySize)
+  }
+  var pooledPositions: Int { clip.configuration.positionCount }
+
   /// Encodes valid tokens only: attention is causal and padding comes last, so no valid token ever sees padding.
   public func callAsFunction(_ tokens: PromptTokens) throws -> EncodedPrompt {
     let ids = tokens.templated.ids

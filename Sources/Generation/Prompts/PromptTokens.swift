@@ -16,14 +16,17 @@ public struct PromptTokenizer: Sendable {
   private let llama: LlamaTokenizer
   private let clip: CLIPTokenizer
   private let defaults: ModelDefaults
-  /// Tokens of the second encoder's input.
-  private static let pooledLimit = 77
+  /// Tokens of the second encoder's input, at most.
+  static let pooledLimit = 77
 
   public init(_ model: ModelFolder) throws {
     llama = try LlamaTokenizer(folder: model.textEncoder)
     clip = try CLIPTokenizer(folder: model.textEncoder2)
     defaults = model.defaults
   }
+
+  /// Rows that the embedding tables of both encoders must have.
+  var vocabularySizes: (text: Int, pooled: Int) { (llama.vocabularySize, clip.vocabularySize) }
 
   /// Tokens of a prompt for a clip of `frames` frames; one frame takes the template for pictures, but the length limit
   /// stays that of the template for videos, so a picture's prompt may be longer.
