@@ -90,7 +90,8 @@ import Testing
     let model = try folder.copyOfDemo()
     let path = "\(model)/text_encoder_2/vocab.json"
     let text = try String(contentsOfFile: path, encoding: .utf8)
-    try ("{\"zzzz\": 5000, " + text.drop { $0 != "{" }.dropFirst()).write(toFile: path, atomically: true, encoding: .utf8)
+    let longer = "{\"zzzz\": 5000, " + text.drop { $0 != "{" }.dropFirst()
+    try longer.write(toFile: path, atomically: true, encoding: .utf8)
     try expectRefused(
       prompt + ["--model", model, "--output", folder.path("a.mp4")], naming: ["tokenizer", "text_encoder_2", "5001"])
   }
