@@ -51,8 +51,8 @@ let package = Package(
     .testTarget(
       name: "GenerationTests",
       dependencies: [
-        "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Generation",
-        "TensorTesting",
+        "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
+        "Generation", "TensorTesting",
       ]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
     .testTarget(name: "CommandLineTests", dependencies: ["TensorCore", "Checkpoints", "TensorTesting"]),

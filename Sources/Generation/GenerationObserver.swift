@@ -15,7 +15,7 @@ public struct StepRecord: Sendable, Codable {
   public let index: Int
   public let sigma: Float
   public let seconds: Double
-  /// Whether the blocks were skipped.
+  /// Whether a step cache stood for the blocks; with true guidance, on both passes.
   public let skipped: Bool
 }
 

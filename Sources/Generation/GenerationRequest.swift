@@ -19,6 +19,8 @@ public struct GenerationRequest: Sendable {
   public var flowShift: Float
   public var flowReverse: Bool
   public var vaeTiling: Bool
+  /// What stands for the blocks on steps that are not computed.
+  public var cache = StepCacheSettings.none
   /// Noise to start from instead of the seed's, `[1, C, F', H/8, W/8]` in host memory.
   public var initialNoise: Tensor?
 

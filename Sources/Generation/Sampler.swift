@@ -66,7 +66,9 @@ public struct Sampler: Sendable {
       let elapsed = start.duration(to: clock.now)
       try observer.latentsDidChange(latents, step: step + 1)
       observer.stepDidEnd(
-        StepRecord(index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1), skipped: false))
+        StepRecord(
+          index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
+          skipped: positiveCache.skipped && (guidance.negative == nil || negativeCache.skipped)))
       observer.stageDidAdvance(.denoise)
     }
     return latents

@@ -94,7 +94,9 @@ public final class VideoPipeline {
     try requireMatchingNoise(request)
     let noise = try request.initialNoise ?? initialNoise(latentShape(request), seed: agreedSeed(request.seed))
     return try stage(.denoise, units: scheduler.stepCount) {
-      try sampler(noise: noise, guidance: guidance, scheduler: scheduler, observer: observer)
+      try sampler(
+        noise: noise, guidance: guidance, scheduler: scheduler,
+        makeCache: { request.cache.makeCache(steps: request.steps, group: group) }, observer: observer)
     }
   }
 

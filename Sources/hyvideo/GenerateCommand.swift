@@ -21,6 +21,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Checkpoint") var checkpoint: CheckpointOptions
   @OptionGroup(title: "Video") var video: VideoOptions
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
+  @OptionGroup(title: "Step cache") var cache: CacheOptions
   @OptionGroup(title: "Running") var running: RunOptions
   @OptionGroup(title: "Output") var output: OutputOptions
 
@@ -41,18 +42,40 @@ struct GenerateCommand: ParsableCommand {
       observer.beginVideo(
         recorder: try output.saveLatents.map {
           try LatentsRecorder(path: plan.numbered($0, job.index), shape: shape, steps: job.request.steps)
-        })
+        }, keepsLatents: cache.measureFidelity)
       let latents = try pipeline.denoise(job.request, texts: text)
 
-      let writer = try VideoOutput(job, plan: plan, keepsFrames: output.saveFrames != nil)
+      let writer = try VideoOutput(
+        job, plan: plan, keepsFrames: output.saveFrames != nil || cache.measureFidelity)
       try pipeline.decode(latents, tiling: job.request.vaeTiling, into: writer)
       try writer.finish()
       if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
-      if let path = output.report {
-        try GenerationReport(job, plan: plan, observer: observer).write(to: plan.numbered(path, job.index))
+      var report = GenerationReport(job, plan: plan, observer: observer)
+      if cache.measureFidelity, let video = writer.video {
+        let cached = FidelityMeasurement.Run(latents: observer.latents, video: video, steps: observer.steps)
+        let fidelity = try measureFidelity(of: cached, job: job, texts: text, pipeline: pipeline, observer: observer)
+        report.fidelity = fidelity
+        observer.note(fidelity.summary)
       }
+      if let path = output.report { try report.write(to: plan.numbered(path, job.index)) }
       observer.note("seed \(job.request.seed)")
       print(job.path)
     }
+  }
+
+  /// Makes the video again without cache and compares.
+  private func measureFidelity(
+    of cached: FidelityMeasurement.Run, job: GenerateJob, texts: GenerationTexts, pipeline: VideoPipeline,
+    observer: RunObserver
+  ) throws -> FidelityMeasurement {
+    observer.note("again without cache, to compare")
+    observer.beginVideo(recorder: nil, keepsLatents: true)
+    var request = job.request
+    request.cache = .none
+    let frames = FrameCollector()
+    try pipeline.decode(pipeline.denoise(request, texts: texts), tiling: request.vaeTiling, into: frames)
+    let dense = FidelityMeasurement.Run(
+      latents: observer.latents, video: frames.video ?? cached.video, steps: observer.steps)
+    return try FidelityMeasurement(cached: cached, dense: dense)
   }
 }

@@ -92,6 +92,7 @@ struct GeneratePlan {
       "\(command.video.videoSize.count) numbers")
     let seed = command.prompt.seed ?? UInt64.random(in: 0..<1_000_000_000)
     let noise = try command.output.initialNoise.map(initialNoise)
+    let cache = try command.cache.settings(nil)
     var requests: [GenerationRequest] = []
     for prompt in prompts {
       for video in 0..<command.prompt.numVideos {
@@ -108,6 +109,7 @@ struct GeneratePlan {
         request.flowReverse = command.sampling.flowReverse ?? request.flowReverse
         request.vaeTiling = command.running.vaeTiling
         request.initialNoise = noise
+        request.cache = cache
         try request.validate()
         requests.append(request)
       }

@@ -19,6 +19,8 @@ struct GenerationReport: Encodable {
     let flowShift: Float
     let flowReverse: Bool
     let vaeTiling: Bool
+    let cache: String
+    let cacheOptions: [String: String]
     let device: String
     let threads: Int
 
@@ -33,6 +35,7 @@ struct GenerationReport: Encodable {
       (cfgScale, embeddedGuidance) = (request.cfgScale, request.embeddedGuidance)
       (flowShift, flowReverse) = (request.flowShift, request.flowReverse)
       vaeTiling = request.vaeTiling
+      (cache, cacheOptions) = (request.cache.method, request.cache.options)
       device = plan.backend.name
       threads = plan.threads
     }
@@ -51,6 +54,9 @@ struct GenerationReport: Encodable {
   let communicationSeconds = 0.0
   let exposedCommunicationSeconds = 0.0
   let output: String
+  /// Where it was measured.
+  var fidelity: FidelityMeasurement?
+  let stepsComputed: Int
 
   init(_ job: GenerateJob, plan: GeneratePlan, observer: RunObserver) {
     settings = Settings(job.request, plan: plan, namesPaths: true)
@@ -63,10 +69,12 @@ struct GenerationReport: Encodable {
     warnings = observer.warnings
     ranks = plan.group.size
     output = job.path
+    stepsComputed = observer.steps.count { !$0.skipped }
   }
 
   enum CodingKeys: String, CodingKey {
-    case settings, seed, version, stages, steps, warnings, ranks, output
+    case settings, seed, version, stages, steps, warnings, ranks, output, fidelity
+    case stepsComputed = "steps_computed"
     case checkpointSHA256 = "checkpoint_sha256"
     case peakRSSBytes = "peak_rss_bytes"
     case bytesSent = "bytes_sent"

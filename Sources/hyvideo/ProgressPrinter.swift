@@ -34,9 +34,11 @@ final class ProgressPrinter {
     }
   }
 
-  func end() {
+  /// - Parameter skipped: how many of the units were skipped.
+  func end(skipped: Int) {
     let total = start.duration(to: clock.now) / .seconds(1)
-    let count = units > 1 ? " (\(units) at \(Self.seconds(total / Double(units))) each)" : ""
+    let skips = skipped > 0 ? ", \(skipped) skipped" : ""
+    let count = units > 1 ? " (\(units) at \(Self.seconds(total / Double(units))) each\(skips))" : ""
     write((isTerminal ? "\r\u{1B}[K" : "") + "\(stageName): \(Self.seconds(total))\(count)\n")
   }
 

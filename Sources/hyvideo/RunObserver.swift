@@ -21,6 +21,9 @@ final class RunObserver: GenerationObserver {
   private var recorder: LatentsRecorder?
   private(set) var stages: [StageRecord] = []
   private(set) var steps: [StepRecord] = []
+  /// The latents of the video under way, noise first, where they are kept.
+  private(set) var latents: [Tensor] = []
+  private var keepsLatents = false
   private(set) var warnings: [String] = []
   /// The largest resident size of the whole run.
   private(set) var peakRSSBytes = 0
@@ -28,9 +31,13 @@ final class RunObserver: GenerationObserver {
   init() { stageStart = clock.now }
 
   /// Begins another video.
-  /// - Parameter recorder: is given its latents.
-  func beginVideo(recorder: LatentsRecorder?) {
+  /// - Parameters:
+  ///   - recorder: is given its latents.
+  ///   - keepsLatents: whether they also stay in memory.
+  func beginVideo(recorder: LatentsRecorder?, keepsLatents: Bool) {
     steps.removeAll()
+    latents.removeAll()
+    self.keepsLatents = keepsLatents
     self.recorder = recorder
   }
 
@@ -48,10 +55,13 @@ final class RunObserver: GenerationObserver {
     stages.append(
       StageRecord(
         name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak))
-    progress.end()
+    progress.end(skipped: stage == .denoise ? steps.count { $0.skipped } : 0)
   }
 
-  func latentsDidChange(_ latents: Tensor, step: Int) throws { try recorder?.record(latents, step: step) }
+  func latentsDidChange(_ latents: Tensor, step: Int) throws {
+    if keepsLatents { self.latents.append(latents) }
+    try recorder?.record(latents, step: step)
+  }
 
   func stepDidEnd(_ record: StepRecord) { steps.append(record) }
 

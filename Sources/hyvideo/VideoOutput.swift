@@ -17,12 +17,11 @@ extension PNGWriter: FrameWriter {}
 final class VideoOutput: FrameSink {
   private let job: GenerateJob
   private let writer: any FrameWriter
-  private let keepsFrames: Bool
-  private var pieces: [Tensor] = []
+  private let collector: FrameCollector?
 
   init(_ job: GenerateJob, plan: GeneratePlan, keepsFrames: Bool) throws {
     self.job = job
-    self.keepsFrames = keepsFrames
+    collector = keepsFrames ? FrameCollector() : nil
     let request = job.request
     let size = (width: request.roundedWidth, height: request.roundedHeight)
     if job.path.hasSuffix("/") {
@@ -42,28 +41,16 @@ final class VideoOutput: FrameSink {
   func append(_ frames: Tensor) throws {
     let images = Frames(frames)
     for index in 0..<images.count { try writer.append(images.rgb24(index)) }
-    if keepsFrames { pieces.append(frames) }
+    collector?.append(frames)
   }
 
   func finish() throws { try writer.finish() }
 
-  /// Writes all frames `[1, 3, F, H, W]` as they were before quantization.
+  /// All frames `[1, 3, F, H, W]` as they were before quantization, where they are kept.
+  var video: Tensor? { collector?.video }
+
+  /// Writes them to a file.
   func saveFrames(to path: String) throws {
-    guard let first = pieces.first else { return }
-    let frameCount = pieces.reduce(0) { $0 + $1.shape[2] }
-    let (channels, plane) = (first.shape[1], first.shape[3] * first.shape[4])
-    let video = Tensor(uninitialized: [1, channels, frameCount, first.shape[3], first.shape[4]])
-    let size = MemoryLayout<Float>.size
-    var start = 0
-    for piece in pieces {
-      let count = piece.shape[2]
-      for channel in 0..<channels {
-        let target = video.mutableHostPointer + (channel * frameCount + start) * plane * size
-        target.copyMemory(
-          from: piece.hostPointer + channel * count * plane * size, byteCount: count * plane * size)
-      }
-      start += count
-    }
-    try SafetensorsWriter.write([("video", video)], to: path)
+    if let video { try SafetensorsWriter.write([("video", video)], to: path) }
   }
 }

@@ -82,26 +82,19 @@ import Testing
   @Test func `a cache that reuses a residual skips every block`() throws {
     final class Reuse: StepCache {
       let residual: Tensor
+      let skipped = true
       var finished = false
       init(_ residual: Tensor) { self.residual = residual }
       func decide(
         step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
       ) throws(BackendError) -> StepDecision { .reuse(residual: residual) }
-      func decide(
-        step: Int, firstBlockOutput output: Tensor, input: Tensor, on backend: any Backend
-      ) throws(BackendError) -> StepDecision { .compute }
       func finish(
         step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
       ) throws(BackendError) { finished = true }
     }
     final class Record: StepCache {
+      let skipped = false
       var residual: Tensor?
-      func decide(
-        step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
-      ) throws(BackendError) -> StepDecision { .compute }
-      func decide(
-        step: Int, firstBlockOutput output: Tensor, input: Tensor, on backend: any Backend
-      ) throws(BackendError) -> StepDecision { .compute }
       func finish(
         step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
       ) throws(BackendError) { residual = try backend.combination(1, output, -1, input) }

@@ -37,17 +37,6 @@ struct StreamLayers: Sendable {
       fused: qkv(x, in: context).splitHeads(count: headCount, of: 3), queryNorm: queryNorm, keyNorm: keyNorm,
       rotary: rotary, in: context)
   }
-
-  /// The residual stream after attention and MLP.
-  func update(
-    _ x: Tensor, attended: Tensor, _ vectors: StreamModulation, in context: ForwardContext
-  ) throws(BackendError) -> Tensor {
-    let backend = context.backend
-    let x1 = try backend.residual(
-      x, gate: vectors.attention.gate, projection(attended.joinedHeads, in: context))
-    return try backend.residual(
-      x1, gate: vectors.mlp.gate, mlp(vectors.mlp.normalized(x1, in: context), in: context))
-  }
 }
 
 /// One stream's modulation at one step: shift, scale, gate for attention, then for the MLP.
@@ -71,21 +60,28 @@ struct DoubleStreamBlock: Sendable {
   }
 
   func callAsFunction(
-    _ x: TokenStreams, video v: StreamModulation, text t: StreamModulation, rotary: RotaryTable,
+    _ x: TokenStreams, video v: StreamModulation, text t: StreamModulation, rotary: RotaryTable, modules: BlockModules,
     in context: ForwardContext
   ) throws(BackendError) -> TokenStreams {
-    // 1. Per-stream queries, keys and values; only video tokens carry a position.
-    let videoInputs = try video.attentionInputs(
-      v.attention.normalized(x.video, in: context), rotary: rotary, in: context)
-    let textInputs = try text.attentionInputs(t.attention.normalized(x.text, in: context), rotary: nil, in: context)
+    // 1. Joint attention, video before text; only video tokens carry a position.
+    let attention = try modules(.attention) { () throws(BackendError) in
+      let videoInputs = try video.attentionInputs(
+        v.attention.normalized(x.video, in: context), rotary: rotary, in: context)
+      let textInputs = try text.attentionInputs(t.attention.normalized(x.text, in: context), rotary: nil, in: context)
+      let attended = try context.attention(video: videoInputs, text: textInputs)
+      return TokenStreams(
+        video: try video.projection(attended.video.joinedHeads, in: context),
+        text: try text.projection(attended.text.joinedHeads, in: context))
+    }
+    let x1 = try x.adding(attention, gates: (v.attention.gate, t.attention.gate), in: context)
 
-    // 2. Joint attention, video before text.
-    let attended = try context.attention(video: videoInputs, text: textInputs)
-
-    // 3. Gated residuals: attention, then MLP.
-    return TokenStreams(
-      video: try video.update(x.video, attended: attended.video, v, in: context),
-      text: try text.update(x.text, attended: attended.text, t, in: context))
+    // 2. Each stream's MLP.
+    let mlp = try modules(.mlp) { () throws(BackendError) in
+      TokenStreams(
+        video: try video.mlp(v.mlp.normalized(x1.video, in: context), in: context),
+        text: try text.mlp(t.mlp.normalized(x1.text, in: context), in: context))
+    }
+    return try x1.adding(mlp, gates: (v.mlp.gate, t.mlp.gate), in: context)
   }
 }
 

@@ -99,6 +99,7 @@ public struct HunyuanVideoTransformer: Sendable {
     _ latents: Tensor, step: Int, conditioning: TransformerConditioning, rotary: RotaryTable, cache: any StepCache,
     in context: ForwardContext
   ) throws(BackendError) -> Tensor {
+    if let velocity = try cache.velocity(step: step, latents: latents, on: context.backend) { return velocity }
     let input = try patchEmbedding(latents, in: context)
     try context.requireFinite(input, at: "transformer: step \(step): img_in")
     let output = try runBlocks(
@@ -107,6 +108,7 @@ public struct HunyuanVideoTransformer: Sendable {
     let velocity = try finalLayer(
       output, table: conditioning.finalLayer, step: step, grid: grid(for: latents.shape), in: context)
     try context.requireFinite(velocity, at: "transformer: step \(step): final_layer")
+    try cache.finish(step: step, latents: latents, velocity: velocity, on: context.backend)
     return velocity
   }
 
@@ -131,7 +133,10 @@ public struct HunyuanVideoTransformer: Sendable {
     var x = input
     var firstBlockOutput = input.video
     for (index, block) in doubleBlocks.enumerated() {
-      x = try block(x, video: modulations[index].video, text: modulations[index].text, rotary: rotary, in: context)
+      let modules = BlockModules(cache: cache, block: index, step: step, backend: backend)
+      x = try block(
+        x, video: modulations[index].video, text: modulations[index].text, rotary: rotary, modules: modules,
+        in: context)
       try context.requireFinite(x.video, at: "transformer: step \(step): double_blocks.\(index)")
       if index == 0 {
         firstBlockOutput = x.video
@@ -141,7 +146,8 @@ public struct HunyuanVideoTransformer: Sendable {
     }
     for (index, block) in singleBlocks.enumerated() {
       let vectors = ModulationVectors(conditioning.singleBlocks[index], step: step)
-      x = try block(x, vectors, rotary: rotary, in: context)
+      let modules = BlockModules(cache: cache, block: doubleBlocks.count + index, step: step, backend: backend)
+      x = try block(x, vectors, rotary: rotary, modules: modules, in: context)
       try context.requireFinite(x.video, at: "transformer: step \(step): single_blocks.\(index)")
     }
     try cache.finish(

@@ -29,21 +29,26 @@ struct SingleStreamBlock: Sendable {
   }
 
   func callAsFunction(
-    _ x: TokenStreams, _ vectors: ModulationVectors, rotary: RotaryTable, in context: ForwardContext
+    _ x: TokenStreams, _ vectors: ModulationVectors, rotary: RotaryTable, modules: BlockModules,
+    in context: ForwardContext
   ) throws(BackendError) -> TokenStreams {
-    // 1. Modulated input; only video tokens carry a position.
-    let video = try vectors.normalized(x.video, in: context)
-    let text = try vectors.normalized(x.text, in: context)
+    let output = try modules(.whole) { () throws(BackendError) in
+      // 1. Modulated input; only video tokens carry a position.
+      let video = try vectors.normalized(x.video, in: context)
+      let text = try vectors.normalized(x.text, in: context)
 
-    // 2. Joint attention, video before text.
-    let attended = try context.attention(
-      video: attentionInputs(video, rotary: rotary, in: context),
-      text: attentionInputs(text, rotary: nil, in: context))
+      // 2. Joint attention, video before text.
+      let attended = try context.attention(
+        video: attentionInputs(video, rotary: rotary, in: context),
+        text: attentionInputs(text, rotary: nil, in: context))
 
-    // 3. Attention and MLP share the output projection and one gated residual.
-    return TokenStreams(
-      video: try update(x.video, video, attended: attended.video, vectors, in: context),
-      text: try update(x.text, text, attended: attended.text, vectors, in: context))
+      // 3. Attention and MLP share the output projection.
+      return TokenStreams(
+        video: try projection(video, attended: attended.video, in: context),
+        text: try projection(text, attended: attended.text, in: context))
+    }
+    // 4. One gated residual.
+    return try x.adding(output, gates: (vectors.gate, vectors.gate), in: context)
   }
 
   private func attentionInputs(
@@ -54,11 +59,9 @@ struct SingleStreamBlock: Sendable {
       rotary: rotary, in: context)
   }
 
-  private func update(
-    _ x: Tensor, _ normalized: Tensor, attended: Tensor, _ vectors: ModulationVectors, in context: ForwardContext
+  private func projection(
+    _ normalized: Tensor, attended: Tensor, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
-    let hidden = try mlpIn(normalized, activation: .geluTanh, in: context)
-    return try context.backend.residual(
-      x, gate: vectors.gate, out([attended.joinedHeads, hidden], in: context))
+    try out([attended.joinedHeads, mlpIn(normalized, activation: .geluTanh, in: context)], in: context)
   }
 }

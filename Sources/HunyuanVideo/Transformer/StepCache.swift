@@ -9,9 +9,40 @@ public enum StepDecision: Sendable {
   case reuse(residual: Tensor)
 }
 
-/// Decides at each step whether the blocks run or their effect is reused or extrapolated. Embedders and the final layer
-/// always run. A cache belongs to one sequence of steps of one sample: conditional and unconditional passes have their own.
+/// A part of a block whose output goes through a gate into the residual streams.
+public struct BlockModule: Sendable, Hashable {
+  public enum Part: Sendable, Hashable {
+    /// Attention with its output projection, of a double-stream block.
+    case attention
+    /// The MLP of a double-stream block.
+    case mlp
+    /// Attention and MLP of a single-stream block with their common output projection.
+    case whole
+  }
+
+  /// The block's index among all: double-stream blocks first.
+  public let block: Int
+  public let part: Part
+
+  public init(block: Int, part: Part) {
+    self.block = block
+    self.part = part
+  }
+}
+
+/// Decides at each step whether the blocks run or their effect is reused or extrapolated. A cache belongs to one sequence of
+/// steps of one sample: conditional and unconditional passes have their own, and each video has new ones.
+///
+/// A step asks in the order of the requirements below. Every one but `skipped` has a default that changes nothing.
 public protocol StepCache: AnyObject {
+  /// Whether the last step that was asked for did without its blocks (or all but the first).
+  var skipped: Bool { get }
+
+  /// Asked before the network, embedders included.
+  /// - Parameter latents: the network's input `[1, C, F, H, W]`.
+  /// - Returns: the velocity to take instead of running it, of the same shape, or nil.
+  func velocity(step: Int, latents: Tensor, on backend: any Backend) throws(BackendError) -> Tensor?
+
   /// Asked before the first block.
   /// - Parameters:
   ///   - step: the index of the step, from 0.
@@ -20,25 +51,36 @@ public protocol StepCache: AnyObject {
     step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
   ) throws(BackendError) -> StepDecision
 
-  /// Asked after the first block, whose video output is `output`, where `decide` said compute. A residual then stands for
-  /// the remaining blocks.
+  /// Asked for every module of every block: `evaluate` runs it. The output is the module's before its gate.
+  func output(
+    of module: BlockModule, step: Int, on backend: any Backend, evaluate: () throws(BackendError) -> TokenStreams
+  ) throws(BackendError) -> TokenStreams
+
+  /// Asked after the first block, whose video output is `output`. A residual then stands for the remaining blocks.
   func decide(
     step: Int, firstBlockOutput output: Tensor, input: Tensor, on backend: any Backend
   ) throws(BackendError) -> StepDecision
 
-  /// Told after the last block that ran, with the video tokens before the first block, after it and after the last.
+  /// Told after the last block, with the video tokens before the first block, after it and after the last. Not told where a
+  /// residual was reused.
   func finish(
     step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
   ) throws(BackendError)
+
+  /// Told what the network made of the latents. Not told where `velocity` gave one.
+  func finish(step: Int, latents: Tensor, velocity: Tensor, on backend: any Backend) throws(BackendError)
 }
 
-/// Every step is computed.
-public final class NoStepCache: StepCache {
-  public init() {}
+extension StepCache {
+  public func velocity(step: Int, latents: Tensor, on backend: any Backend) throws(BackendError) -> Tensor? { nil }
 
   public func decide(
     step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
   ) throws(BackendError) -> StepDecision { .compute }
+
+  public func output(
+    of module: BlockModule, step: Int, on backend: any Backend, evaluate: () throws(BackendError) -> TokenStreams
+  ) throws(BackendError) -> TokenStreams { try evaluate() }
 
   public func decide(
     step: Int, firstBlockOutput output: Tensor, input: Tensor, on backend: any Backend
@@ -47,4 +89,27 @@ public final class NoStepCache: StepCache {
   public func finish(
     step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
   ) throws(BackendError) {}
+
+  public func finish(step: Int, latents: Tensor, velocity: Tensor, on backend: any Backend) throws(BackendError) {}
+}
+
+/// Every step is computed.
+public final class NoStepCache: StepCache {
+  public let skipped = false
+
+  public init() {}
+}
+
+/// How a block has its modules evaluated at a step.
+struct BlockModules {
+  let cache: any StepCache
+  let block: Int
+  let step: Int
+  let backend: any Backend
+
+  func callAsFunction(
+    _ part: BlockModule.Part, evaluate: () throws(BackendError) -> TokenStreams
+  ) throws(BackendError) -> TokenStreams {
+    try cache.output(of: BlockModule(block: block, part: part), step: step, on: backend, evaluate: evaluate)
+  }
 }

@@ -1,4 +1,6 @@
+import Layers
 public import TensorCore
+import TensorOps
 
 /// The residual streams: video tokens `[B, L, C]` and text tokens `[B, S, C]`.
 ///
@@ -11,5 +13,16 @@ public struct TokenStreams: Sendable {
   public init(video: Tensor, text: Tensor) {
     self.video = video
     self.text = text
+  }
+}
+
+extension TokenStreams {
+  /// Both streams with a module's gated output added.
+  func adding(
+    _ output: TokenStreams, gates: (video: Tensor, text: Tensor), in context: ForwardContext
+  ) throws(BackendError) -> TokenStreams {
+    TokenStreams(
+      video: try context.backend.residual(video, gate: gates.video, output.video),
+      text: try context.backend.residual(text, gate: gates.text, output.text))
   }
 }

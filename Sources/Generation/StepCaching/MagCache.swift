@@ -1,0 +1,80 @@
+import Collectives
+public import HunyuanVideo
+public import TensorCore
+public import TensorOps
+
+/// MagCache: the magnitude of the blocks' residual changes from step to step by ratios that hardly depend on the prompt.
+/// The error of reusing a residual is estimated from the product of the ratios since it was computed.
+///
+/// Source: "MagCache: Fast Video Generation with Magnitude-Aware Cache" (arXiv 2506.09045), also in diffusers
+/// (`MagCacheConfig`).
+public final class MagCache: StepCache {
+  /// Options and their published values; the ratios come from a calibration.
+  public struct Options: Sendable, Hashable {
+    public var threshold = 0.12
+    /// The most steps that are skipped in a row, `K`.
+    public var mostSkipped = 4
+    /// The share of steps at the beginning that are computed.
+    public var retention = 0.2
+    /// Of each step, the mean over tokens of the residual's norm relative to the step before; the first is 1.
+    public var ratios: [Double]
+
+    public init(ratios: [Double]) { self.ratios = ratios }
+
+    init(_ reader: inout StepCacheOptions, ratios fitted: [Double]?) throws(RequestError) {
+      let given = try reader.numbers("mag_ratios", default: fitted)
+      guard let given, !given.isEmpty else {
+        throw RequestError(
+          "no magnitude ratios", at: "--cache magcache", expected: "ratios of this checkpoint", found: "none",
+          remedy: "run hyvideo calibrate, or give --cache-option mag_ratios=1,…")
+      }
+      ratios = given
+      threshold = try reader.number("thresh", default: threshold)
+      mostSkipped = try reader.integer("K", default: mostSkipped, in: 0...10_000)
+      retention = try reader.number("retention_ratio", default: retention)
+    }
+
+    /// The ratios for a number of steps, by nearest index.
+    func ratios(steps: Int) -> [Double] {
+      if ratios.count == steps { return ratios }
+      if steps == 1 { return [ratios[ratios.count - 1]] }
+      let scale = Float(ratios.count - 1) / Float(steps - 1)
+      return (0..<steps).map { ratios[Int((Float($0) * scale).rounded(.toNearestOrEven))] }
+    }
+  }
+
+  public private(set) var skipped = false
+  private let options: Options
+  private let ratios: [Double]
+  private let retained: Int
+  private var ratio = 1.0
+  private var error = 0.0
+  private var inARow = 0
+  private var residual: Tensor?
+
+  init(_ options: Options, steps: Int) {
+    self.options = options
+    ratios = options.ratios(steps: steps)
+    retained = Int(min(options.retention * Double(steps) + 0.5, Double(steps)))
+  }
+
+  public func decide(
+    step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
+  ) throws(BackendError) -> StepDecision {
+    skipped = false
+    guard step >= retained else { return .compute }
+    ratio *= ratios[step]
+    inARow += 1
+    error += abs(1 - ratio)
+    if let residual, options.threshold > 0, error <= options.threshold, inARow <= options.mostSkipped {
+      skipped = true
+      return .reuse(residual: residual)
+    }
+    (ratio, error, inARow) = (1, 0, 0)
+    return .compute
+  }
+
+  public func finish(
+    step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
+  ) throws(BackendError) { residual = try backend.combination(1, output, -1, input) }
+}

@@ -1,0 +1,53 @@
+import Foundation
+import Generation
+import TensorCore
+
+/// What a step cache cost and saved, against the same video without it.
+struct FidelityMeasurement: Encodable {
+  let psnrDB: Double
+  let ssim: Double
+  /// `‖latents − dense‖ / ‖dense‖` after each step.
+  let relativeLatentDifference: [Double]
+  let stepsComputed: Int
+  let steps: Int
+  let secondsDense: Double
+  let secondsCached: Double
+  let speedup: Double
+
+  enum CodingKeys: String, CodingKey {
+    case ssim, steps, speedup
+    case psnrDB = "psnr_db"
+    case relativeLatentDifference = "relative_latent_difference"
+    case stepsComputed = "steps_computed"
+    case secondsDense = "seconds_dense"
+    case secondsCached = "seconds_cached"
+  }
+
+  /// A run to compare: the latents after each step, the frames, and how the steps went.
+  struct Run {
+    let latents: [Tensor]
+    let video: Tensor
+    let steps: [StepRecord]
+
+    var seconds: Double { steps.reduce(0) { $0 + $1.seconds } }
+  }
+
+  init(cached: Run, dense: Run) throws {
+    let comparison = try VideoComparison(cached.video, dense.video)
+    psnrDB = comparison.psnrDB
+    ssim = comparison.ssim
+    relativeLatentDifference = zip(cached.latents, dense.latents).dropFirst().map { relativeDifference($0, $1) }
+    stepsComputed = cached.steps.count { !$0.skipped }
+    steps = cached.steps.count
+    secondsDense = dense.seconds
+    secondsCached = cached.seconds
+    speedup = secondsDense / secondsCached
+  }
+
+  /// One line for the terminal.
+  var summary: String {
+    String(
+      format: "cache: %d of %d steps computed, %.2f times the speed (%.2f s for %.2f s), PSNR %.2f dB, SSIM %.4f",
+      stepsComputed, steps, speedup, secondsCached, secondsDense, psnrDB, ssim)
+  }
+}
