@@ -13,7 +13,7 @@ import PackageDescription
 let package = Package(
   name: "hyvideo",
   products: [.executable(name: "hyvideo", targets: ["hyvideo"])],
-  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
+  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")],
   targets: [
     // Order matters: a target depends only on targets above it (Tools/check-imports verifies the imports).
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),

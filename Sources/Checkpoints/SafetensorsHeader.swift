@@ -17,6 +17,8 @@ struct SafetensorsHeader {
   /// The limit of the format's library.
   static let maximumByteCount = 100_000_000
   static let maximumRank = 32
+  /// Far above any network, far below what a header of the allowed size could make the reader hold.
+  static let maximumTensorCount = 1 << 18
   static let maximumMetadataCount = 65_536
 
   /// In the order of the data.

@@ -22,6 +22,9 @@ struct SafetensorsHeaderReader {
       if name == "__metadata__" {
         try readMetadata(&cursor)
       } else {
+        guard entries.count < SafetensorsHeader.maximumTensorCount else {
+          throw cursor.malformed("at most \(SafetensorsHeader.maximumTensorCount) tensors", "more")
+        }
         entries.append(try entry(name, &cursor))
       }
     }

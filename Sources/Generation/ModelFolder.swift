@@ -58,10 +58,15 @@ public struct ModelFolder: Sendable {
   public static func configuration(beside path: String) throws -> ConfigurationReader {
     var isFolder: ObjCBool = false
     _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    let folder = isFolder.boolValue ? path : (path as NSString).deletingLastPathComponent
-    let file = (folder.isEmpty ? "." : folder) + "/config.json"
+    let folder = isFolder.boolValue ? path : Self.folder(of: path)
+    let file = folder + "/config.json"
     try require(file, part: "sizes of the network", flag: path)
     return try ConfigurationReader(contentsOf: file)
+  }
+
+  /// The folder that a file is in. (`NSString.deletingLastPathComponent` traps for names of one character.)
+  private static func folder(of path: String) -> String {
+    path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
   }
 
   private static func require(_ path: String, isFolder: Bool? = nil, part: String, flag: String) throws(RequestError) {
@@ -108,6 +113,9 @@ public struct ModelDefaults: Sendable {
     negativePrompt = try reader.string("negative_prompt", default: negativePrompt)
     promptTokens = try reader.positiveInt("max_prompt_tokens", default: promptTokens)
     skippedLayers = try reader.int("hidden_state_skip_layer", default: skippedLayers)
+    try reader.require(
+      "hidden_state_skip_layer", (0...ConfigurationReader.largestSize).contains(skippedLayers), "0 or more",
+      "\(skippedLayers)")
     appliesFinalNorm = try reader.bool("apply_final_norm", default: appliesFinalNorm)
     videoTemplate = try PromptTemplate(
       name: "\(reader.file): template", text: reader.string("template", default: videoTemplate.text))

@@ -77,8 +77,7 @@ public final class HostBufferPool: Sendable {
       _ = posix_memalign(&address, 64, size)
     }
     guard let address else {
-      // Optimized builds print no message for a precondition, and this one the user must see.
-      fatalError("out of memory: the system refused \(size) bytes; choose a smaller size or fewer frames")
+      endForWantOfMemory(byteCount: size)
     }
     return HostBuffer(address: address, byteCount: size)
   }
@@ -96,4 +95,14 @@ public final class HostBufferPool: Sendable {
     let granule = byteCount < 1 << 20 ? 64 : 1 << 16
     return max((byteCount + granule - 1) / granule * granule, granule)
   }
+}
+
+/// Ends the process with the one line that every failure gets and status 1. A tensor is made in hundreds of places, none of
+/// which could go on; systems that overcommit (most) do not even refuse, they kill.
+private func endForWantOfMemory(byteCount: Int) -> Never {
+  let line =
+    "error: out of memory: tensors: expected \(byteCount) more bytes, found none; choose a smaller size or fewer "
+    + "frames, or decode in tiles\n"
+  _ = Array(line.utf8).withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  exit(1)
 }

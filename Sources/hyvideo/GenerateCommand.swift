@@ -59,7 +59,7 @@ struct GenerateCommand: ParsableCommand {
       }
       if let path = output.report { try report.write(to: plan.numbered(path, job.index)) }
       observer.note("seed \(job.request.seed)")
-      print(job.path)
+      try Console.result(job.path)
     }
   }
 

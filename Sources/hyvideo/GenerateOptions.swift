@@ -49,7 +49,7 @@ struct RunOptions: ParsableArguments {
   var useCpuOffload = false
   @Flag(
     name: .long, inversion: .prefixedNo,
-    help: "Decode large videos in overlapping tiles; without tiles the decoder takes far more memory.")
+    help: "Decode large videos in overlapping tiles; without tiles memory grows with the video.")
   var vaeTiling = true
 }
 

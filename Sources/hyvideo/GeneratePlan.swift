@@ -51,17 +51,10 @@ struct GeneratePlan {
     threads = backend.threads
 
     ffmpeg = try FFmpeg.find()
-    jobs = try Self.jobs(requests, command)
-    if jobs.contains(where: { !$0.path.hasSuffix("/") }) { try ffmpeg.requireEncoder() }
-    for job in jobs {
-      if job.path.hasSuffix("/") {
-        try PNGWriter.checkOutput(folder: job.path)
-      } else {
-        try VideoWriter.checkOutput(path: job.path)
-      }
-    }
-    for path in [command.output.saveLatents, command.output.saveFrames, command.output.report] {
-      if let path { try Self.requireWritable(folder: (path as NSString).deletingLastPathComponent) }
+    let outputs = try OutputPlan(command.output, requests: requests)
+    if outputs.hasFiles { try ffmpeg.requireEncoder() }
+    jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
+      GenerateJob(index: index, request: pair.0, path: pair.1)
     }
     let transformerBytes = try Checkpoint(path: model.transformer).byteCount
     let streams =
@@ -76,7 +69,9 @@ struct GeneratePlan {
   private static let windowBytes = 512 << 20
 
   /// A path for one of several videos: `latents.safetensors` becomes `latents_2.safetensors` for the third.
-  func numbered(_ path: String, _ index: Int) -> String { jobs.count > 1 ? Self.numbered(path, index) : path }
+  func numbered(_ path: String, _ index: Int) -> String {
+    jobs.count > 1 ? OutputPlan.numbered(path, index) : path
+  }
 
   // MARK: Requests
 
@@ -91,12 +86,15 @@ struct GeneratePlan {
       [0, 2].contains(command.video.videoSize.count), "invalid size", "--video-size", "height and width",
       "\(command.video.videoSize.count) numbers")
     let seed = command.prompt.seed ?? UInt64.random(in: 0..<1_000_000_000)
+    try require(
+      seed <= UInt64.max - UInt64(command.prompt.numVideos), "seed too large", "--seed", "room for one seed per video",
+      "\(seed)")
     let noise = try command.output.initialNoise.map(initialNoise)
     let cache = try command.cache.settings(nil)
     var requests: [GenerationRequest] = []
     for prompt in prompts {
       for video in 0..<command.prompt.numVideos {
-        var request = GenerationRequest(prompt: prompt, seed: seed &+ UInt64(video), defaults: model.defaults)
+        var request = GenerationRequest(prompt: prompt, seed: seed + UInt64(video), defaults: model.defaults)
         if let negative = command.prompt.negPrompt { request.negativePrompt = negative }
         if command.video.videoSize.count == 2 {
           (request.height, request.width) = (command.video.videoSize[0], command.video.videoSize[1])
@@ -126,11 +124,14 @@ struct GeneratePlan {
     switch (options.prompt, options.promptFile) {
     case (let prompt?, nil): return [prompt]
     case (nil, let path?):
-      let text: String
-      do { text = try String(contentsOfFile: path, encoding: .utf8) } catch {
+      var isFolder: ObjCBool = false
+      let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: path),
+        let text = String(data: data, encoding: .utf8)
+      else {
         throw RequestError(
-          "cannot read prompts", at: path, expected: "a readable UTF-8 text file",
-          found: "\(error.localizedDescription)",
+          "cannot read prompts", at: path, expected: "a UTF-8 text file with one prompt per line",
+          found: isFolder.boolValue ? "a folder" : exists ? "a file that is not readable text" : "nothing",
           remedy: "check --prompt-file")
       }
       let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
@@ -152,67 +153,12 @@ struct GeneratePlan {
       throw RequestError(
         "missing tensor", at: path, expected: "a tensor named latents", found: "none", remedy: "check --initial-noise")
     }
+    if !tensor.floats().allSatisfy(\.isFinite) {
+      throw RequestError(
+        "wrong initial noise", at: path, expected: "finite numbers", found: "NaN or infinity",
+        remedy: "check --initial-noise")
+    }
     return tensor
-  }
-
-  // MARK: Outputs
-
-  private static func jobs(_ requests: [GenerationRequest], _ command: GenerateCommand) throws -> [GenerateJob] {
-    let several = requests.count > 1
-    if let output = command.output.output {
-      let isFolder = output.hasSuffix("/")
-      try require(
-        isFolder || output.lowercased().hasSuffix(".mp4"), "unknown output", "--output",
-        "a file ending in .mp4 or a folder ending in /", output)
-      let path = isFolder ? String(output.dropLast()) : output
-      try requireWritable(folder: (path as NSString).deletingLastPathComponent)
-      return requests.enumerated().map { index, request in
-        let name = several ? numbered(path, index) : path
-        return GenerateJob(index: index, request: request, path: isFolder ? name + "/" : name)
-      }
-    }
-    try requireWritable(folder: command.output.savePath)
-    let time = timestamp()
-    return requests.enumerated().map { index, request in
-      let name = "\(time)_seed\(request.seed)_\(fileName(request.prompt))"
-      let suffix = several ? "_\(index)" : ""
-      return GenerateJob(index: index, request: request, path: "\(command.output.savePath)/\(name)\(suffix).mp4")
-    }
-  }
-
-  private static func numbered(_ path: String, _ index: Int) -> String {
-    let (stem, type) = ((path as NSString).deletingPathExtension, (path as NSString).pathExtension)
-    return type.isEmpty ? "\(stem)_\(index)" : "\(stem)_\(index).\(type)"
-  }
-
-  private static func timestamp() -> String {
-    let formatter = DateFormatter()
-    formatter.dateFormat = "yyyy-MM-dd-HHmmss"
-    formatter.locale = Locale(identifier: "en_US_POSIX")
-    return formatter.string(from: Date())
-  }
-
-  /// A prompt as part of a file name: letters and digits of any script, up to 100 bytes, so that every file system takes it.
-  private static func fileName(_ prompt: String) -> String {
-    var name = ""
-    for character in prompt {
-      let next = character.isLetter || character.isNumber ? String(character) : "_"
-      if next == "_" && (name.isEmpty || name.hasSuffix("_")) { continue }
-      if name.utf8.count + next.utf8.count > 100 { break }
-      name += next
-    }
-    return name.hasSuffix("_") ? String(name.dropLast()) : name
-  }
-
-  /// Makes a folder where it is missing and checks that files can be made in it.
-  private static func requireWritable(folder: String) throws(RequestError) {
-    let path = folder.isEmpty ? "." : folder
-    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    var isFolder: ObjCBool = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    try require(
-      exists && isFolder.boolValue && access(path, W_OK | X_OK) == 0, "cannot write output", path, "a writable folder",
-      exists ? (isFolder.boolValue ? "a folder without write permission" : "a file") : "none, and it cannot be made")
   }
 
   private static func require(

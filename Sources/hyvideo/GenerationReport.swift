@@ -1,4 +1,5 @@
 import CPUBackend
+import Checkpoints
 import Collectives
 import Foundation
 import Generation
@@ -87,7 +88,9 @@ struct GenerationReport: Encodable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic)
+    do { try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw CheckpointError.unwritable(file: path, reason: "the system refused it")
+    }
   }
 
   /// The settings as one line of JSON, for a video's metadata.

@@ -29,7 +29,7 @@ struct Hyvideo: ParsableCommand {
       let code = exitCode(for: error)
       if code.isSuccess || error is CleanExit { exit(withError: error) }
       let failure = Failure(error, parserMessage: message(for: error), parserCode: code.rawValue)
-      FileHandle.standardError.write(Data("error: \(failure.message)\n".utf8))
+      Console.error("error: \(failure.message)\n")
       Foundation.exit(failure.status)
     }
   }

@@ -13,7 +13,7 @@ struct InspectCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("A checkpoint folder, a network's folder or a weight file.", valueName: "path"))
   var path: String
   @Flag(help: "List every tensor.") var tensors = false
-  @Flag(help: "Print one JSON object.") var json = false
+  @Flag(help: "Print a JSON array, one object per network.") var json = false
 
   func run() throws {
     let parts = try RefusedBeforeWork.checking { try Self.parts(of: path) }
@@ -21,21 +21,23 @@ struct InspectCommand: ParsableCommand {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
       encoder.keyEncodingStrategy = .convertToSnakeCase
-      print(
+      try Console.result(
         String(decoding: try encoder.encode(parts.map { CheckpointSummary($0, listsTensors: tensors) }), as: UTF8.self))
       return
     }
     for part in parts {
       let summary = CheckpointSummary(part, listsTensors: tensors)
-      print("\(summary.part): \(summary.architecture)")
-      print("  \(summary.path)")
+      try Console.result("\(summary.part): \(summary.architecture)")
+      try Console.result("  \(summary.path)")
       let types = summary.tensorsByType.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
-      print(
+      try Console.result(
         "  \(summary.tensorCount) tensors (\(types.joined(separator: ", "))), "
           + "\(summary.elementCount) elements, \(Self.size(summary.byteCount))")
-      for line in part.configuration { print("  \(line)") }
-      if let tokenizer = summary.tokenizer { print("  tokenizer: \(tokenizer)") }
-      for tensor in summary.tensors ?? [] { print("    \(tensor.name): \(tensor.dtype)\(Shape(tensor.shape))") }
+      for line in part.configuration { try Console.result("  \(line)") }
+      if let tokenizer = summary.tokenizer { try Console.result("  tokenizer: \(tokenizer)") }
+      for tensor in summary.tensors ?? [] {
+        try Console.result("    \(tensor.name): \(tensor.dtype)\(Shape(tensor.shape))")
+      }
     }
   }
 

@@ -3,7 +3,7 @@ import Generation
 
 /// Writes a run's progress to standard error: a bar on a terminal, lines elsewhere.
 final class ProgressPrinter {
-  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let isTerminal = Console.hasTerminal
   private let clock = ContinuousClock()
   private var stageName = ""
   private var units = 1
@@ -58,10 +58,11 @@ final class ProgressPrinter {
     write("\r\u{1B}[K\(stageName) [\(bar)] \(done)/\(units)\(timing)")
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { Console.error(text) }
 
   static func seconds(_ value: Double) -> String {
     switch value {
+    case ..<0.1: String(format: "%.0f ms", value * 1000)
     case ..<10: String(format: "%.2f s", value)
     case ..<120: String(format: "%.0f s", value)
     case ..<7200: String(format: "%d min %02d s", Int(value) / 60, Int(value) % 60)

@@ -25,6 +25,8 @@ final class RunObserver: GenerationObserver {
   private(set) var latents: [Tensor] = []
   private var keepsLatents = false
   private(set) var warnings: [String] = []
+  /// How many stages and warnings belong to all videos: those before the first.
+  private var shared: (stages: Int, warnings: Int)?
   /// The largest resident size of the whole run.
   private(set) var peakRSSBytes = 0
 
@@ -35,6 +37,10 @@ final class RunObserver: GenerationObserver {
   ///   - recorder: is given its latents.
   ///   - keepsLatents: whether they also stay in memory.
   func beginVideo(recorder: LatentsRecorder?, keepsLatents: Bool) {
+    let shared = shared ?? (stages.count, warnings.count)
+    self.shared = shared
+    stages.removeSubrange(shared.stages...)
+    warnings.removeSubrange(shared.warnings...)
     steps.removeAll()
     latents.removeAll()
     self.keepsLatents = keepsLatents

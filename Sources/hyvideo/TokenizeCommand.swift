@@ -45,15 +45,15 @@ struct TokenizeCommand: ParsableCommand {
     if json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys]
-      print(String(decoding: try encoder.encode(outputs), as: UTF8.self))
+      try Console.result(String(decoding: try encoder.encode(outputs), as: UTF8.self))
       return
     }
     for (name, output) in outputs.sorted(by: { $0.key < $1.key }) {
-      print("\(name): \(output.count) of at most \(output.limit) tokens")
-      print("  " + output.ids.map(String.init).joined(separator: " "))
-      if let cut = output.cutText { print("  not seen: \"\(cut)\"") }
+      try Console.result("\(name): \(output.count) of at most \(output.limit) tokens")
+      try Console.result("  " + output.ids.map(String.init).joined(separator: " "))
+      if let cut = output.cutText { try Console.result("  not seen: \"\(cut)\"") }
     }
-    print(
+    try Console.result(
       "the transformer sees \(tokens.textTokenCount) text tokens; the template's \(tokens.templated.prefixCount) are cut off"
     )
   }

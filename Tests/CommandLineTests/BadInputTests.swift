@@ -131,3 +131,54 @@ import Testing
     try expectRefused(arguments, naming: ["unused", "single_blocks.9.linear2.bias"])
   }
 }
+
+/// Outputs that cannot be written are found before any work, and nothing is written over that is no file.
+@Suite struct OutputTests {
+  private let prompt = ["generate", "--prompt", "A red ball moves up.", "--infer-steps", "1", "--video-length", "1"]
+
+  @Test(
+    arguments: [
+      ["--report", "FOLDER"], ["--save-latents", "FOLDER"], ["--save-frames", "FOLDER/"], ["--report", ""],
+      ["--save-latents", "/dev/null"], ["--output", "/"], ["--save-frames", "FOLDER/a.mp4"],
+      ["--save-latents", "FOLDER/x", "--report", "FOLDER/./x"], ["--seed", "18446744073709551615"],
+    ])
+  func `an impossible output is refused`(_ flags: [String]) throws {
+    let folder = TemporaryFolder()
+    let arguments = flags.map { $0.replacingOccurrences(of: "FOLDER", with: folder.root) }
+    let result = try Program.run(prompt + ["--output", folder.path("a.mp4")] + arguments)
+    #expect(result.status == 64, "\(flags): \(result.errors)")
+    #expect(result.errors.split(separator: "\n").count == 1)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root).isEmpty)
+  }
+
+  @Test func `names of one character are names`() throws {
+    let folder = TemporaryFolder()
+    let result = try Program.run(
+      prompt + ["--output", "d/", "--report", "r", "--save-latents", "l"], in: folder.root)
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root).sorted() == ["d", "l", "r"])
+  }
+
+  @Test func `a reader that goes away does not end the run`() throws {
+    let folder = TemporaryFolder()
+    let command =
+      "'\(Program.path)' \(prompt.map { "'\($0)'" }.joined(separator: " ")) --output '\(folder.path("a.mp4"))'"
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = ["-c", "\(command) 2>&1 >/dev/null | true; \(command) 2>&-"]
+    shell.standardOutput = FileHandle.nullDevice
+    try shell.run()
+    shell.waitUntilExit()
+    #expect(shell.terminationStatus == 0)
+    #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `a result that cannot be printed is an error`() throws {
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = ["-c", "'\(Program.path)' tokenize --prompt x 2>/dev/null >&-"]
+    try shell.run()
+    shell.waitUntilExit()
+    #expect(shell.terminationStatus == 1)
+  }
+}

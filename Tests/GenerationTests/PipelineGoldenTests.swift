@@ -47,6 +47,7 @@ import Tokenizers
     #expect(recorder.warnings.isEmpty)
 
     try pipeline.decode(latents, tiling: true, into: recorder)
+    #expect(recorder.frames.map(\.shape) == [[1, 3, 17, 64, 64]])
     let pixels = try #require(recorder.frames.first)
     let raw = try golden.tensor("decoder_output").floats()
     let reference = raw.map { min(max($0 / 2 + 0.5, 0), 1) }

@@ -94,6 +94,25 @@ import Testing
       "cropped states, padding included")
   }
 
+  @Test(arguments: TestBackend.allCases)
+  func `the demo's CLIP gives PyTorch's states and pooled vectors`(_ backend: TestBackend) throws {
+    let golden = try Goldens.tensors("demo/text.safetensors")
+    let ids = try Goldens.tensors("demo/tokens.safetensors").int32("clip.input_ids").slice(0, 0..<2)
+    let scope = WeightScope(try Checkpoint(path: Goldens.repositoryPath("Models/demo/text_encoder_2")))
+    let encoder = try CLIPTextEncoder(
+      scope,
+      configuration: CLIPTextConfiguration(
+        ConfigurationReader(contentsOf: Goldens.repositoryPath("Models/demo/text_encoder_2/config.json"))))
+    try scope.finish()
+    let (states, pooled) = try encoder(ids, in: backend.context)
+    expectClose(pooled, try golden.tensor("text_states_2"), relative: 1e-4, "pooled")
+    let expected = try golden.tensor("clip.last_hidden_state")
+    // The golden was made with a padding mask, which changes the states of padding alone.
+    let valid = ids.select(0, 0).integers().firstIndex(of: 929).map { $0 + 1 } ?? 0
+    #expect(valid > 10)
+    expectClose(states.slice(0, 0..<1).slice(1, 0..<valid), expected.slice(1, 0..<valid), relative: 1e-4, "states")
+  }
+
   private func llama(_ folder: String) throws -> (WeightScope, LlamaConfiguration) {
     (
       WeightScope(try Checkpoint(path: folder + "/weights.safetensors")),

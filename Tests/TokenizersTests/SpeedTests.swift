@@ -2,20 +2,37 @@ import Foundation
 import Testing
 import Tokenizers
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// What the calling thread has computed in a call, however busy the machine is.
+private func processorTime(_ body: () throws -> Void) rethrows -> Duration {
+  func now() -> Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+  let start = now()
+  try body()
+  return now() - start
+}
+
 /// Bounds that hold on a slow, busy machine, but not for an algorithm of the wrong order.
 @Suite(.serialized) struct SpeedTests {
   @Test func `a tokenizer of LLaMA-3's size loads and encodes without delay`() throws {
     let folder = try TemporaryFolder()
     try folder.write(Self.largeTokenizer(), to: "tokenizer.json")
-    let clock = ContinuousClock()
     var tokenizer: LlamaTokenizer?
-    let loading = try clock.measure { tokenizer = try LlamaTokenizer(folder: folder.path) }
+    let loading = try processorTime { tokenizer = try LlamaTokenizer(folder: folder.path) }
     #expect(loading < .seconds(3))
 
     let large = try #require(tokenizer)
     #expect(large.vocabularySize == 127_600 + 256 + 2)
     let prompt = (0..<2_000).map { "word\($0 % 10)abcd, " }.joined()
-    let encoding = clock.measure { #expect(large.tokenize(prompt).count > 4_000) }
+    let encoding = processorTime { #expect(large.tokenize(prompt).count > 4_000) }
     #expect(encoding < .milliseconds(500))
   }
 
@@ -24,7 +41,7 @@ import Tokenizers
     let llama = try LlamaTokenizer(folder: Project.llamaFolder)
     let clip = try CLIPTokenizer(folder: Project.clipFolder)
     let text = String(repeating: unit, count: 100_000 / unit.unicodeScalars.count)
-    let time = ContinuousClock().measure {
+    let time = processorTime {
       #expect(llama.tokenize(text).count > 100)
       #expect(clip.tokenize(text).count >= 2)
     }

@@ -25,9 +25,16 @@ public struct PromptEncoder: Sendable {
   private let context: ForwardContext
 
   public init(_ model: ModelFolder, in context: ForwardContext, adopt: @escaping WeightAdoption) throws {
+    let llamaConfiguration = try LlamaConfiguration(ModelFolder.configuration(beside: model.textEncoder))
+    if model.defaults.skippedLayers >= llamaConfiguration.layerCount {
+      throw RequestError(
+        "no text encoder layer left", at: "\(model.root)/model.json: hidden_state_skip_layer",
+        expected: "less than the \(llamaConfiguration.layerCount) layers of the text encoder",
+        found: "\(model.defaults.skippedLayers)", remedy: "the published value is 2")
+    }
     let scope = WeightScope(try Checkpoint(path: model.textEncoder), adopt: adopt)
     llama = try LlamaTextEncoder(
-      scope, configuration: LlamaConfiguration(ModelFolder.configuration(beside: model.textEncoder)),
+      scope, configuration: llamaConfiguration,
       skippedLayers: model.defaults.skippedLayers, appliesFinalNorm: model.defaults.appliesFinalNorm)
     try scope.finish()
 

@@ -41,11 +41,13 @@ public struct AutoencoderConfiguration: Sendable, Hashable {
     tileSize = try reader.positiveInt("sample_size", default: tileSize)
     tileFrames = try reader.positiveInt("sample_tsize", default: tileFrames)
     try reader.require("act_fn", equals: "silu")
-    for field in [("spatial_compression_ratio", spatialCompression), ("time_compression_ratio", timeCompression)] {
-      try reader.require(
-        field.0, field.1.nonzeroBitCount == 1 && field.1.trailingZeroBitCount < blockChannels.count,
-        "a power of two below 2^\(blockChannels.count)", "\(field.1)")
+    // The arithmetic of sizes and lengths (multiples of 16, 4n+1) is that of the published autoencoder.
+    for (field, found, expected) in [
+      ("spatial_compression_ratio", spatialCompression, 8), ("time_compression_ratio", timeCompression, 4),
+    ] {
+      try reader.require(field, found == expected, "\(expected)", "\(found)")
     }
+    try reader.require("block_out_channels", blockChannels.count == 4, "four numbers", "\(blockChannels)")
     try reader.require(
       "norm_num_groups", blockChannels.allSatisfy { $0 % normGroups == 0 }, "a divisor of \(blockChannels)",
       "\(normGroups)")

@@ -1,0 +1,53 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// The program's two streams. Progress that nobody can read must not end a run; a result that nobody gets is an error.
+enum Console {
+  /// Whether standard error is a terminal.
+  static let hasTerminal = isatty(STDERR_FILENO) == 1
+
+  /// Writes to standard error. A closed pipe or descriptor is ignored.
+  static func error(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+
+  /// Writes a line to standard output.
+  /// - Throws: `OutputFailure` where it cannot be written whole.
+  static func result(_ line: String) throws {
+    if let code = write(line + "\n", to: STDOUT_FILENO) { throw OutputFailure(code: code) }
+  }
+
+  /// Writes all bytes; returns the system's error number where it cannot.
+  private static func write(_ text: String, to descriptor: Int32) -> Int32? {
+    let bytes = Array(text.utf8)
+    var position = 0
+    while position < bytes.count {
+      let count = bytes[position...].withUnsafeBytes { unistdWrite(descriptor, $0) }
+      if count > 0 {
+        position += count
+      } else if errno != EINTR {
+        return errno
+      }
+    }
+    return nil
+  }
+
+  private static func unistdWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+    #if canImport(Glibc)
+      Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+    #else
+      Musl.write(descriptor, bytes.baseAddress, bytes.count)
+    #endif
+  }
+}
+
+/// Standard output took no result.
+struct OutputFailure: Error, CustomStringConvertible {
+  let code: Int32
+
+  var description: String {
+    "cannot print the result: standard output: expected an open stream, found: \(String(cString: strerror(code))); "
+      + "the files of the run are complete"
+  }
+}

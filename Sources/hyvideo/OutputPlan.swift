@@ -1,0 +1,131 @@
+import Foundation
+import Generation
+import VideoIO
+
+/// Where everything that a run makes goes, checked before any work: folders exist and can be written, nothing else than a
+/// file is replaced, and no two outputs have one name.
+struct OutputPlan {
+  /// The video of each request: a file, or a folder ending in `/`.
+  let videos: [String]
+
+  init(_ options: OutputOptions, requests: [GenerationRequest]) throws {
+    if let output = options.output {
+      videos = try Self.named(output, count: requests.count)
+    } else {
+      let time = Self.timestamp()
+      videos = requests.enumerated().map { index, request in
+        let parts = [time, "seed\(request.seed)", Self.fileName(request.prompt), requests.count > 1 ? "\(index)" : ""]
+        return "\(options.savePath)/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
+      }
+    }
+    for video in videos { try Self.requireWritable(folder: Self.folder(of: video)) }
+
+    var files = videos
+    let others = [
+      ("--save-latents", options.saveLatents), ("--save-frames", options.saveFrames), ("--report", options.report),
+    ]
+    for (flag, path) in others {
+      guard let path else { continue }
+      for index in requests.indices {
+        let file = requests.count > 1 ? Self.numbered(path, index) : path
+        try Self.requireReplaceable(file, flag: flag)
+        files.append(file)
+      }
+    }
+    try Self.requireDistinct(files)
+    for video in videos {
+      if video.hasSuffix("/") {
+        try PNGWriter.checkOutput(folder: video)
+      } else {
+        try VideoWriter.checkOutput(path: video)
+      }
+    }
+  }
+
+  /// Whether a file of a video needs ffmpeg's H.264 encoder.
+  var hasFiles: Bool { videos.contains { !$0.hasSuffix("/") } }
+
+  /// A path for one of several videos: `latents.safetensors` becomes `latents_2.safetensors` for the third.
+  static func numbered(_ path: String, _ index: Int) -> String {
+    let start = path.lastIndex(of: "/").map(path.index(after:)) ?? path.startIndex
+    guard let dot = path[start...].lastIndex(of: "."), dot > start else { return "\(path)_\(index)" }
+    return "\(path[..<dot])_\(index)\(path[dot...])"
+  }
+
+  // MARK: Names
+
+  private static func named(_ output: String, count: Int) throws(RequestError) -> [String] {
+    let isFolder = output.hasSuffix("/")
+    let path = String(output[..<(output.lastIndex { $0 != "/" }.map(output.index(after:)) ?? output.startIndex)])
+    if path.isEmpty || !(isFolder || output.lowercased().hasSuffix(".mp4")) {
+      throw RequestError(
+        "unknown output", at: "--output", expected: "a file ending in .mp4 or a folder ending in /",
+        found: "\"\(output)\"", remedy: "for example --output video.mp4, or --output frames/")
+    }
+    return (0..<count).map { index in (count > 1 ? numbered(path, index) : path) + (isFolder ? "/" : "") }
+  }
+
+  private static func timestamp() -> String {
+    let formatter = DateFormatter()
+    formatter.dateFormat = "yyyy-MM-dd-HHmmss"
+    formatter.locale = Locale(identifier: "en_US_POSIX")
+    return formatter.string(from: Date())
+  }
+
+  /// A prompt as part of a file name: letters and digits of any script, up to 100 bytes, so that every file system takes it.
+  private static func fileName(_ prompt: String) -> String {
+    var name = ""
+    for character in prompt {
+      let next = character.isLetter || character.isNumber ? String(character) : "_"
+      if next == "_" && (name.isEmpty || name.hasSuffix("_")) { continue }
+      if name.utf8.count + next.utf8.count > 100 { break }
+      name += next
+    }
+    return name.hasSuffix("_") ? String(name.dropLast()) : name
+  }
+
+  /// The folder that a file or folder is in. (`NSString.deletingLastPathComponent` traps for names of one character.)
+  static func folder(of path: String) -> String {
+    let trimmed = path.hasSuffix("/") ? path.dropLast() : path[...]
+    guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+    return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+  }
+
+  // MARK: Checks
+
+  /// Makes a folder where it is missing and checks that files can be made in it.
+  private static func requireWritable(folder path: String) throws(RequestError) {
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    if exists && isFolder.boolValue && access(path, W_OK | X_OK) == 0 { return }
+    throw RequestError(
+      "cannot write output", at: path, expected: "a writable folder",
+      found: exists
+        ? (isFolder.boolValue ? "a folder without write permission" : "a file") : "none, and it cannot be made",
+      remedy: "choose another place with --output or --save-path")
+  }
+
+  /// A file that will be written under a temporary name and renamed must not stand where a folder or a device is.
+  private static func requireReplaceable(_ path: String, flag: String) throws(RequestError) {
+    func refuse(_ found: String) -> RequestError {
+      RequestError(
+        "cannot write output", at: flag, expected: "the name of a file", found: found, remedy: "choose another file")
+    }
+    if path.isEmpty || path.hasSuffix("/") { throw refuse("\"\(path)\"") }
+    try requireWritable(folder: folder(of: path))
+    var information = stat()
+    if stat(path, &information) == 0, information.st_mode & S_IFMT != S_IFREG {
+      throw refuse(information.st_mode & S_IFMT == S_IFDIR ? "the folder \(path)" : "the special file \(path)")
+    }
+  }
+
+  private static func requireDistinct(_ paths: [String]) throws(RequestError) {
+    var seen: Set<String> = []
+    for path in paths where !seen.insert(URL(fileURLWithPath: path).standardizedFileURL.path).inserted {
+      throw RequestError(
+        "two outputs of one name", at: path, expected: "a name for each output", found: "the same twice",
+        remedy: "give each flag a file of its own")
+    }
+  }
+}
