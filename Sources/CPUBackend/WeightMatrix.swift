@@ -2,10 +2,15 @@ import TensorCore
 import TensorOps
 
 /// The types that weights may be stored in.
-enum StoredType {
+enum StoredType: Equatable {
   case float32, float64, float16, bfloat16, float8E4M3, float8E5M2, int8
+  case blocks(BlockFormat)
 
   init(of weight: Weight, _ operation: String) throws(BackendError) {
+    if case .blocks(let format) = weight.encoding {
+      self = .blocks(format)
+      return
+    }
     switch weight.dtype {
     case .float32: self = .float32
     case .float64: self = .float64
@@ -17,7 +22,7 @@ enum StoredType {
     case .uint8, .int16, .int32, .int64, .bool:
       throw .unsupportedType(
         operation: "\(operation): \(weight.name)", found: weight.dtype.description,
-        supported: "floating-point numbers or int8")
+        supported: "floating-point numbers, int8 or GGUF blocks")
     }
   }
 }
@@ -30,16 +35,19 @@ struct WeightMatrix {
   let columns: Int
   /// Factors of rows; empty where stored elements are the numbers themselves.
   private let factors: [Float]
+  private let roundsToBFloat16: Bool
 
   init(_ weight: Weight, _ operation: String) throws(BackendError) {
     self.weight = weight
     type = try StoredType(of: weight, operation)
     rows = weight.shape.rank == 0 ? 1 : weight.shape[0]
     columns = rows == 0 ? 0 : weight.shape.count / rows
-    guard case .scaled(let tensor) = weight.encoding else {
+    guard case .scaled(let tensor, let rounds) = weight.encoding else {
       factors = []
+      roundsToBFloat16 = false
       return
     }
+    roundsToBFloat16 = rounds
     let values = tensor.floats()
     precondition(
       values.count == 1 || values.count == rows,
@@ -54,37 +62,47 @@ struct WeightMatrix {
     return address.assumingMemoryBound(to: Float.self)
   }
 
-  /// The address of a stored element.
-  func address(_ row: Int, _ column: Int) -> UnsafeRawPointer {
-    weight.tensor.hostPointer + (row * columns + column) * weight.dtype.byteCount
-  }
-
   /// Writes part of the matrix as float32, rows `stride` elements apart.
   func widen(
     rows: Range<Int>, columns: Range<Int>, to panel: UnsafeMutablePointer<Float>, stride: Int
   ) {
+    let base = weight.tensor.hostPointer
+    if case .blocks(let format) = type {
+      let rowByteCount = weight.tensor.byteCount / self.rows
+      for row in rows {
+        StoredBlocks.widen(
+          format, columns: columns, of: base + row * rowByteCount, to: panel + (row - rows.lowerBound) * stride)
+      }
+      return
+    }
     for row in rows {
-      let source = address(row, columns.lowerBound)
+      let source = base + (row * self.columns + columns.lowerBound) * weight.dtype.byteCount
       let target = panel + (row - rows.lowerBound) * stride
-      let factor = factors.isEmpty ? nil : factors[row]
       switch type {
-      case .float32: WeightMatrix.widen(StoredFloat32.self, columns.count, source, factor, to: target)
-      case .float64: WeightMatrix.widen(StoredFloat64.self, columns.count, source, factor, to: target)
-      case .float16: WeightMatrix.widen(StoredFloat16.self, columns.count, source, factor, to: target)
-      case .bfloat16: WeightMatrix.widen(StoredBFloat16.self, columns.count, source, factor, to: target)
-      case .float8E4M3: WeightMatrix.widen(StoredFloat8E4M3.self, columns.count, source, factor, to: target)
-      case .float8E5M2: WeightMatrix.widen(StoredFloat8E5M2.self, columns.count, source, factor, to: target)
-      case .int8: WeightMatrix.widen(StoredInt8.self, columns.count, source, factor, to: target)
+      case .float32: WeightMatrix.widen(StoredFloat32.self, columns.count, source, to: target)
+      case .float64: WeightMatrix.widen(StoredFloat64.self, columns.count, source, to: target)
+      case .float16: WeightMatrix.widen(StoredFloat16.self, columns.count, source, to: target)
+      case .bfloat16: WeightMatrix.widen(StoredBFloat16.self, columns.count, source, to: target)
+      case .float8E4M3: WeightMatrix.widen(StoredFloat8E4M3.self, columns.count, source, to: target)
+      case .float8E5M2: WeightMatrix.widen(StoredFloat8E5M2.self, columns.count, source, to: target)
+      case .int8: WeightMatrix.widen(StoredInt8.self, columns.count, source, to: target)
+      case .blocks: break
+      }
+      if factors.isEmpty { continue }
+      let factor = factors[row]
+      if roundsToBFloat16 {
+        mapElements(columns.count, of: target) { Float(BFloat16($0 * factor)) }
+      } else {
+        mapElements(columns.count, of: target) { $0 * factor }
       }
     }
   }
 
   @inline(__always)
   private static func widen<Number: StoredNumber>(
-    _: Number.Type, _ count: Int, _ source: UnsafeRawPointer, _ factor: Float?, to target: UnsafeMutablePointer<Float>
+    _: Number.Type, _ count: Int, _ source: UnsafeRawPointer, to target: UnsafeMutablePointer<Float>
   ) {
     for index in 0..<count { target[index] = Number.number(at: source + index * Number.byteCount) }
-    if let factor { mapElements(count, of: target) { $0 * factor } }
   }
 }
 

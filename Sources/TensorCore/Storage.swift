@@ -9,7 +9,8 @@ public protocol Storage: AnyObject, Sendable {
   /// Says that a range of bytes will be needed soon. Storage that is not backed by a file ignores it.
   func prefetch(_ bytes: Range<Int>)
 
-  /// Says that a range of bytes will not be needed for a while. The contents stay readable.
+  /// Says that a range of bytes will not be needed for a while. The contents stay readable, but an address that was asked
+  /// for earlier may no longer be theirs.
   func release(_ bytes: Range<Int>)
 }
 

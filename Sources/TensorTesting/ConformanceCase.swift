@@ -33,7 +33,7 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
 
   /// The cases of all operations.
   public static var all: [ConformanceCase] {
-    linear + normalization + headNorm + attention + convolution + elementwise + layout
+    linear + storedWeights + normalization + headNorm + attention + convolution + elementwise + layout
   }
 }
 

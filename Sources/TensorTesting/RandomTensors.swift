@@ -89,6 +89,28 @@ public struct RandomTensors: Sendable, RandomNumberGenerator {
       ? numbers : numbers.indices.map { numbers[$0] / factors[factorCount == 1 ? 0 : $0 / rowLength] }
     return Weight(
       name: name, tensor: WeightFormat.encode(scaled, shape: shape, as: format.dtype),
-      encoding: factors.isEmpty ? .plain : .scaled(by: Tensor(factors, shape: [factorCount])))
+      encoding: factors.isEmpty
+        ? .plain : .scaled(by: Tensor(factors, shape: [factorCount]), roundsToBFloat16: format.roundsToBFloat16))
+  }
+  /// A parameter `[…, C]` of blocks of random bits, whose factors in half precision are of a usual size.
+  /// - Precondition: rows are whole blocks.
+  public mutating func weight(_ name: String, _ shape: Shape, _ format: BlockFormat) -> Weight {
+    precondition(shape.last % format.elementCount == 0, "random weight: \(shape) is not of \(format) blocks")
+    let rowBytes = shape.last / format.elementCount * format.byteCount
+    let tensor = Tensor(uninitialized: Shape(shape.dimensions.dropLast() + [rowBytes]), .uint8)
+    let bytes = UnsafeMutableRawBufferPointer(start: tensor.mutableHostPointer, count: tensor.byteCount)
+    for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: next()) }
+    let halves: [Int]
+    switch format {
+    case .q40, .q50, .q80: halves = [0]
+    case .q41, .q51, .q4K, .q5K: halves = [0, 2]
+    case .q6K: halves = [208]
+    }
+    for block in stride(from: 0, to: bytes.count, by: format.byteCount) {
+      for half in halves {
+        bytes.storeBytes(of: Float16(0.02 * normal()).bitPattern, toByteOffset: block + half, as: UInt16.self)
+      }
+    }
+    return Weight(name: name, tensor: tensor, encoding: .blocks(format))
   }
 }

@@ -9,11 +9,14 @@ public struct WeightFormat: Sendable, Hashable, CustomStringConvertible {
   public let dtype: DType
   /// What they are multiplied by.
   public let scaling: Scaling
+  /// Whether products with factors are rounded to bfloat16.
+  public let roundsToBFloat16: Bool
 
   /// Elements of a type, with or without factors.
-  public init(_ dtype: DType, scaling: Scaling = .none) {
+  public init(_ dtype: DType, scaling: Scaling = .none, roundsToBFloat16: Bool = false) {
     self.dtype = dtype
     self.scaling = scaling
+    self.roundsToBFloat16 = roundsToBFloat16
   }
 
   /// Numbers as they are.
@@ -29,10 +32,12 @@ public struct WeightFormat: Sendable, Hashable, CustomStringConvertible {
     plain + [DType.float8E4M3, .float8E5M2].map { WeightFormat($0) }
     + [DType.float8E4M3, .float8E5M2, .int8].flatMap {
       [WeightFormat($0, scaling: .tensor), .init($0, scaling: .rows)]
-    }
+    } + [WeightFormat(.float8E4M3, scaling: .tensor, roundsToBFloat16: true)]
 
   /// For the names of test cases.
-  public var description: String { scaling == .none ? "\(dtype)" : "\(dtype) scaled by \(scaling)" }
+  public var description: String {
+    scaling == .none ? "\(dtype)" : "\(dtype) scaled by \(scaling)" + (roundsToBFloat16 ? ", rounded" : "")
+  }
 
   /// The nearest numbers of a type.
   /// - Precondition: the type is one that weights are stored in.

@@ -33,7 +33,7 @@ import Testing
     let weight = random.weight("w", [6, 50], format)
     #expect(weight.dtype == format.dtype)
     var values = weight.tensor.floats()
-    if case .scaled(let factors) = weight.encoding {
+    if case .scaled(let factors, _) = weight.encoding {
       #expect(factors.shape == [format.scaling == .tensor ? 1 : 6])
       let numbers = factors.floats()
       for index in values.indices { values[index] *= numbers.count == 1 ? numbers[0] : numbers[index / 50] }

@@ -4,8 +4,14 @@ extension Weight {
   /// The numbers that the stored elements stand for, in row-major order, factors applied.
   func widened(for operation: String) throws(BackendError) -> [Float] {
     try checkType(for: operation)
+    if case .blocks(let format) = encoding {
+      let bytes = UnsafeRawBufferPointer(start: tensor.hostPointer, count: tensor.byteCount)
+      return stride(from: 0, to: bytes.count, by: format.byteCount).flatMap {
+        format.values(ofBlock: UnsafeRawBufferPointer(rebasing: bytes[$0..<$0 + format.byteCount]))
+      }
+    }
     var values = tensor.floats()
-    guard case .scaled(let factorTensor) = encoding else { return values }
+    guard case .scaled(let factorTensor, let rounds) = encoding else { return values }
     let factors = factorTensor.floats()
     let rows = shape.rank == 0 ? 1 : shape[0]
     precondition(
@@ -14,13 +20,16 @@ extension Weight {
     let rowLength = values.count / max(rows, 1)
     for index in values.indices {
       values[index] *= factors.count == 1 ? factors[0] : factors[index / rowLength]
+      if rounds { values[index] = Float(BFloat16(values[index])) }
     }
     return values
   }
 
   func checkType(for operation: String) throws(BackendError) {
+    if case .blocks = encoding { return }
     if dtype.isFloatingPoint || dtype == .int8 { return }
     throw .unsupportedType(
-      operation: "\(operation): \(name)", found: dtype.description, supported: "floating-point numbers or int8")
+      operation: "\(operation): \(name)", found: dtype.description,
+      supported: "floating-point numbers, int8 or GGUF blocks")
   }
 }
