@@ -17,7 +17,7 @@ struct Hyvideo: ParsableCommand {
       Without --model the bundled demo checkpoint is used.
       """,
     version: "hyvideo \(ProgramVersion.current)",
-    subcommands: [GenerateCommand.self, InspectCommand.self, TokenizeCommand.self])
+    subcommands: [GenerateCommand.self, InspectCommand.self, TokenizeCommand.self, CompareCommand.self])
 
   static func main() {
     // A peer that closes a pipe is an error to report, not a reason to die silently.
