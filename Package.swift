@@ -16,14 +16,15 @@ let package = Package(
   dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")],
   targets: [
     // Order matters: a target depends only on targets above it (Tools/check-imports verifies the imports).
+    .target(name: "StrictJSON"),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
     .target(name: "TensorCore"),
     .target(name: "TensorOps", dependencies: ["TensorCore"]),
     .target(name: "CPUBackend", dependencies: ["TensorCore", "TensorOps", "COneDNN"]),
     .target(name: "Collectives", dependencies: ["TensorCore"]),
-    .target(name: "Checkpoints", dependencies: ["TensorCore", "COpenSSL"]),
-    .target(name: "Tokenizers"),
+    .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL"]),
+    .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
     .target(name: "HunyuanVideo", dependencies: ["TensorCore", "TensorOps", "Checkpoints", "Layers"]),
     .target(
@@ -38,24 +39,25 @@ let package = Package(
         "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
         "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "TensorTesting", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
+    .target(name: "TensorTesting", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints"]),
+    .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "TensorTesting"]),
     .testTarget(name: "TensorOpsTests", dependencies: ["TensorCore", "TensorOps", "CPUBackend", "TensorTesting"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["TensorCore", "Checkpoints", "TensorTesting"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["StrictJSON", "TensorCore", "Checkpoints", "TensorTesting"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
     .testTarget(
       name: "HunyuanVideoTests",
       dependencies: [
-        "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Layers", "HunyuanVideo", "TensorTesting",
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Layers", "HunyuanVideo", "TensorTesting",
       ]),
     .testTarget(
       name: "GenerationTests",
       dependencies: [
-        "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
-        "Generation", "TensorTesting",
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers",
+        "HunyuanVideo", "Generation", "TensorTesting",
       ]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["TensorCore", "Checkpoints", "TensorTesting"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["StrictJSON", "TensorCore", "Checkpoints", "TensorTesting"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,3 +1,4 @@
+import StrictJSON
 public import TensorCore
 
 /// Why a checkpoint, or a file that goes with one, cannot be used. Each message is one line:
@@ -79,22 +80,6 @@ extension CheckpointError: CustomStringConvertible {
     case .unwritable(let file, let reason):
       "cannot write file: \(file.oneLine): expected a writable place, found: \(reason); check folder and free space"
     }
-  }
-}
-
-extension String {
-  /// The text fit for a message: control characters escaped, and cut where a file claims an absurdly long name.
-  var oneLine: String {
-    var result = ""
-    for (position, scalar) in unicodeScalars.enumerated() {
-      if position == 240 { return result + "…" }
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse:
-        result += "\\u{\(String(scalar.value, radix: 16))}"
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result
   }
 }
 

@@ -1,3 +1,5 @@
+public import StrictJSON
+
 /// Reads the fields of a JSON configuration. Every error names the file, the field, what it should be and what it is.
 ///
 /// A field that is `null` counts as absent. An absent field takes the default that is given, else it is an error.

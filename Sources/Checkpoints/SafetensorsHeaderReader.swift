@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// Reads the JSON text of a safetensors header.
@@ -16,49 +17,54 @@ struct SafetensorsHeaderReader {
   }
 
   mutating func read(_ text: [UInt8]) throws(CheckpointError) {
-    var cursor = JSONCursor(text, file: file, part: "header")
-    try cursor.object { cursor, name throws(CheckpointError) in
-      guard names.insert(name).inserted else { throw cursor.malformed("each tensor once", "\(name.oneLine) twice") }
+    var cursor = try JSONCursor(text, failure: CheckpointError.malformedJSON("header", of: file))
+    try cursor.beginObject()
+    while let name = try cursor.nextName() {
+      guard names.insert(name).inserted else {
+        throw cursor.malformed("each tensor once", found: "\(name.oneLine) twice")
+      }
       if name == "__metadata__" {
         try readMetadata(&cursor)
       } else {
         guard entries.count < SafetensorsHeader.maximumTensorCount else {
-          throw cursor.malformed("at most \(SafetensorsHeader.maximumTensorCount) tensors", "more")
+          throw cursor.malformed("at most \(SafetensorsHeader.maximumTensorCount) tensors", found: "more")
         }
         entries.append(try entry(name, &cursor))
       }
     }
-    try cursor.expectEnd()
+    try cursor.finish()
   }
 
-  private mutating func readMetadata(_ cursor: inout JSONCursor) throws(CheckpointError) {
-    var metadata: [String: String] = [:]
-    try cursor.object("an object of strings as metadata") { cursor, name throws(CheckpointError) in
+  private mutating func readMetadata(_ cursor: inout JSONCursor<CheckpointError>) throws(CheckpointError) {
+    try cursor.beginObject("an object of strings as metadata")
+    while let name = try cursor.nextName() {
       guard metadata.count < SafetensorsHeader.maximumMetadataCount else {
-        throw cursor.malformed("at most \(SafetensorsHeader.maximumMetadataCount) metadata", "more")
+        throw cursor.malformed("at most \(SafetensorsHeader.maximumMetadataCount) metadata", found: "more")
       }
-      let value = try cursor.string("a string as metadata \(name.oneLine)")
+      let value = try cursor.readString("a string as metadata \(name.oneLine)")
       guard metadata.updateValue(value, forKey: name) == nil else {
-        throw cursor.malformed("each metadata name once", "\(name.oneLine) twice")
+        throw cursor.malformed("each metadata name once", found: "\(name.oneLine) twice")
       }
     }
-    self.metadata = metadata
   }
 
   /// Reads one tensor's `{"dtype": …, "shape": […], "data_offsets": [begin, end]}`. As in the format's library, other
   /// members are passed over.
-  private func entry(_ name: String, _ cursor: inout JSONCursor) throws(CheckpointError) -> SafetensorsHeader.Entry {
+  private func entry(
+    _ name: String, _ cursor: inout JSONCursor<CheckpointError>
+  ) throws(CheckpointError) -> SafetensorsHeader.Entry {
     var dtypeName: String?
     var dimensions: [Int]?
     var offsets: [Int]?
     let place = name.oneLine
-    try cursor.object("an object as tensor \(place)") { cursor, field throws(CheckpointError) in
+    try cursor.beginObject("an object as tensor \(place)")
+    while let field = try cursor.nextName() {
       switch field {
-      case "dtype" where dtypeName == nil: dtypeName = try cursor.string("a type's name as dtype of \(place)")
+      case "dtype" where dtypeName == nil: dtypeName = try cursor.readString("a type's name as dtype of \(place)")
       case "shape" where dimensions == nil:
         dimensions = try sizes(&cursor, "shape of \(place)", limit: SafetensorsHeader.maximumRank)
       case "data_offsets" where offsets == nil: offsets = try sizes(&cursor, "data_offsets of \(place)", limit: 2)
-      case "dtype", "shape", "data_offsets": throw cursor.malformed("one \(field) of \(place)", "two")
+      case "dtype", "shape", "data_offsets": throw cursor.malformed("one \(field) of \(place)", found: "two")
       default: try cursor.skipValue()
       }
     }
@@ -71,11 +77,14 @@ struct SafetensorsHeaderReader {
     return try checked(name, dtype, dimensions, begin: offsets[0], end: offsets[1])
   }
 
-  private func sizes(_ cursor: inout JSONCursor, _ what: String, limit: Int) throws(CheckpointError) -> [Int] {
+  private func sizes(
+    _ cursor: inout JSONCursor<CheckpointError>, _ what: String, limit: Int
+  ) throws(CheckpointError) -> [Int] {
     var result: [Int] = []
-    try cursor.array("an array of sizes as \(what)") { cursor throws(CheckpointError) in
-      guard result.count < limit else { throw cursor.malformed("at most \(limit) numbers in \(what)", "more") }
-      result.append(try cursor.size("a size from 0 to 2^63 - 1 in \(what)"))
+    try cursor.beginArray("an array of sizes as \(what)")
+    while try cursor.nextElement() {
+      guard result.count < limit else { throw cursor.malformed("at most \(limit) numbers in \(what)", found: "more") }
+      result.append(try cursor.readInteger("a size from 0 to 2^63 - 1 in \(what)", in: 0 ... .max))
     }
     return result
   }

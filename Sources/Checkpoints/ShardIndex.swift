@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// The index of a checkpoint in several files: `{"weight_map": {key: file name}}`.
 struct ShardIndex {
   private let path: String
@@ -10,7 +12,7 @@ struct ShardIndex {
     func malformed(_ place: String, _ expected: String, _ found: String) -> CheckpointError {
       .malformed(file: path, place: place.oneLine, expected: expected, found: found)
     }
-    guard let map = try JSONValue(contentsOf: path)["weight_map"]?.object else {
+    guard let map = try JSONValue(contentsOf: path)["weight_map"].object else {
       throw malformed("weight_map", "an object of file names", "none")
     }
     var fileNames: [String: String] = [:]

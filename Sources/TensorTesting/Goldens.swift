@@ -1,4 +1,5 @@
 public import Checkpoints
+public import StrictJSON
 public import TensorCore
 
 /// The reference outputs under `Tests/Goldens`, and other files of the package that tests read.

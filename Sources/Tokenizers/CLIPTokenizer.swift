@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// CLIP's tokenizer, from `vocab.json` and `merges.txt` or from a `tokenizer.json`.
 ///
 /// The text is normalized (form C, single spaces, lower case), cut by the published regular expression, and each piece
@@ -150,9 +152,9 @@ extension TokenizerDefinition {
   init(
     vocabulary vocabularyFile: String, merges mergesFile: String, _ configuration: TokenizerConfiguration
   ) throws(TokenizerError) {
-    var scanner = try JSONScanner(TokenizerFiles.contents(of: vocabularyFile), file: vocabularyFile)
-    let vocabulary = try TokenTable(from: &scanner)
-    try scanner.finish()
+    var cursor = try JSONCursor(TokenizerFiles.contents(of: vocabularyFile), file: vocabularyFile)
+    let vocabulary = try TokenTable(from: &cursor, file: vocabularyFile)
+    try cursor.finish()
 
     let bytes = try TokenizerFiles.contents(of: mergesFile)
     if let offset = firstInvalidUTF8(in: bytes) {

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// The merges of a byte-pair encoding: which two neighbouring tokens become which one, and how early.
 struct MergeTable: Sendable {
   struct Merge: Sendable {
@@ -57,25 +59,27 @@ extension MergeTable {
   }
 
   /// Reads the `merges` of a `tokenizer.json`: `"left right"` strings or `["left", "right"]` pairs.
-  mutating func read(from scanner: inout JSONScanner, vocabulary: TokenTable) throws(TokenizerError) {
+  mutating func read(
+    from cursor: inout JSONCursor<TokenizerError>, vocabulary: TokenTable, file: String
+  ) throws(TokenizerError) {
     var joined: [UInt8] = []
     var right: [UInt8] = []
-    try scanner.beginArray("the merges")
-    while try scanner.nextElement() {
-      if scanner.nextByte() == UInt8(ascii: "\"") {
-        try scanner.readString(into: &joined)
-        try append(line: joined[...], in: vocabulary, file: scanner.file)
+    try cursor.beginArray("an array for the merges")
+    while try cursor.nextElement() {
+      if cursor.peek() == UInt8(ascii: "\"") {
+        try cursor.readString(into: &joined)
+        try append(line: joined[...], in: vocabulary, file: file)
         continue
       }
-      try scanner.beginArray("a merge")
-      guard try scanner.nextElement() else { throw scanner.problem("two tokens in a merge") }
-      try scanner.readString(into: &joined)
-      guard try scanner.nextElement() else { throw scanner.problem("two tokens in a merge") }
-      try scanner.readString(into: &right)
-      guard try !scanner.nextElement() else { throw scanner.problem("two tokens in a merge") }
+      try cursor.beginArray("an array for a merge")
+      guard try cursor.nextElement() else { throw cursor.malformed("two tokens in a merge") }
+      try cursor.readString(into: &joined)
+      guard try cursor.nextElement() else { throw cursor.malformed("two tokens in a merge") }
+      try cursor.readString(into: &right)
+      guard try !cursor.nextElement() else { throw cursor.malformed("two tokens in a merge") }
       let split = joined.count
       joined.append(contentsOf: right)
-      try append(joined, split: split, in: vocabulary, file: scanner.file)
+      try append(joined, split: split, in: vocabulary, file: file)
     }
   }
 }

@@ -1,41 +1,39 @@
+import StrictJSON
+
 // How the large parts of a `tokenizer.json` are read: straight into their tables, without a tree between.
 
 extension BytePairModel {
   /// Reads the `model` of a `tokenizer.json`.
-  init(from scanner: inout JSONScanner) throws(TokenizerError) {
-    let file = scanner.file
+  init(from cursor: inout JSONCursor<TokenizerError>, file: String) throws(TokenizerError) {
     var settings: [String: JSONValue] = [:]
     var vocabulary: TokenTable?
     var merges: MergeTable?
-    var mergesPosition: Int?
-    try scanner.beginObject("the model")
-    while let key = try scanner.nextKey() {
+    var mergesCursor: JSONCursor<TokenizerError>?
+    try cursor.beginObject("an object for the model")
+    while let key = try cursor.nextName() {
       switch key {
       case "vocab":
-        guard vocabulary == nil else { throw scanner.problem("one vocabulary") }
-        vocabulary = try TokenTable(from: &scanner)
+        guard vocabulary == nil else { throw cursor.malformed("one vocabulary", found: "a second") }
+        vocabulary = try TokenTable(from: &cursor, file: file)
       case "merges":
-        guard mergesPosition == nil else { throw scanner.problem("one list of merges") }
-        mergesPosition = scanner.position
+        guard mergesCursor == nil else { throw cursor.malformed("one list of merges", found: "a second") }
+        mergesCursor = cursor
         if let vocabulary {
-          merges = try MergeTable(from: &scanner, vocabulary: vocabulary)
+          merges = try MergeTable(from: &cursor, vocabulary: vocabulary, file: file)
         } else {
-          try scanner.skipValue()
+          try cursor.skipValue()
         }
-      default: settings[key] = try scanner.readValue()
+      default: settings[key] = try cursor.readValue()
       }
     }
-    guard let vocabulary, let mergesPosition else {
+    guard let vocabulary, var mergesCursor else {
       throw .malformed(
         "incomplete tokenizer", in: file, expected: "a model with vocab and merges",
         found: vocabulary == nil ? "no vocab" : "no merges")
     }
     if merges == nil {
       // The merges came before the vocabulary they refer to.
-      let end = scanner.position
-      scanner.position = mergesPosition
-      merges = try MergeTable(from: &scanner, vocabulary: vocabulary)
-      scanner.position = end
+      merges = try MergeTable(from: &mergesCursor, vocabulary: vocabulary, file: file)
     }
     try self.init(
       vocabulary: vocabulary, merges: merges ?? MergeTable(), options: Options(checking: settings, in: file), file: file
@@ -73,15 +71,15 @@ extension BytePairModel.Options {
 
 extension TokenTable {
   /// Reads an object of tokens and their ids.
-  init(from scanner: inout JSONScanner) throws(TokenizerError) {
+  init(from cursor: inout JSONCursor<TokenizerError>, file: String) throws(TokenizerError) {
     self.init()
     var token: [UInt8] = []
-    try scanner.beginObject("the vocabulary")
-    while try scanner.nextKey(into: &token) {
-      let id = try checkedTokenID(scanner.readInteger("a token id"), of: "a token", in: scanner.file)
+    try cursor.beginObject("an object for the vocabulary")
+    while try cursor.nextName(into: &token) {
+      let id = try checkedTokenID(cursor.readInteger("an integer for a token id"), of: "a token", in: file)
       guard insert(token.span, id: id) else {
         throw .inconsistent(
-          "a token occurs twice", in: scanner.file, expected: "each token once in the vocabulary",
+          "a token occurs twice", in: file, expected: "each token once in the vocabulary",
           found: quoted(String(decoding: token, as: UTF8.self)))
       }
     }
@@ -90,9 +88,11 @@ extension TokenTable {
 
 extension MergeTable {
   /// Reads the `merges` of a `tokenizer.json`.
-  init(from scanner: inout JSONScanner, vocabulary: TokenTable) throws(TokenizerError) {
+  init(
+    from cursor: inout JSONCursor<TokenizerError>, vocabulary: TokenTable, file: String
+  ) throws(TokenizerError) {
     self.init()
     reserveCapacity(vocabulary.count)
-    try read(from: &scanner, vocabulary: vocabulary)
+    try read(from: &cursor, vocabulary: vocabulary, file: file)
   }
 }

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// What `tokenizer_config.json` and `special_tokens_map.json` say beside a tokenizer.
 ///
 /// Both may be missing. The tokenizer class named there is ignored: the published text encoder names one whose
@@ -32,7 +34,7 @@ struct TokenizerConfiguration {
       }
       maximumLength = length
     }
-    for (key, entry) in configuration["added_tokens_decoder"].members ?? [:] {
+    for (key, entry) in configuration["added_tokens_decoder"].object ?? [:] {
       guard let id = Int(key) else {
         throw .malformed("malformed added_tokens_decoder", in: file, expected: "ids as keys", found: quoted(key))
       }

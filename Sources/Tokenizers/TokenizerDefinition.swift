@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// What a `tokenizer.json` says.
 ///
 /// The vocabulary and merges are read into their tables; the small parts stay trees, for the tokenizers to
@@ -15,23 +17,23 @@ struct TokenizerDefinition {
   /// `truncation` and `padding` are left aside: they are the last caller's settings, not the tokenizer's.
   init(parsing bytes: [UInt8], file: String) throws(TokenizerError) {
     self.file = file
-    var scanner = try JSONScanner(bytes, file: file)
+    var cursor = try JSONCursor(bytes, file: file)
     var model: BytePairModel?
     var parts: [String: JSONValue] = [:]
-    try scanner.beginObject("the tokenizer")
-    while let key = try scanner.nextKey() {
+    try cursor.beginObject("an object for the tokenizer")
+    while let key = try cursor.nextName() {
       switch key {
       case "model":
-        guard model == nil else { throw scanner.problem("one model") }
-        model = try BytePairModel(from: &scanner)
+        guard model == nil else { throw cursor.malformed("one model", found: "a second") }
+        model = try BytePairModel(from: &cursor, file: file)
       case "added_tokens", "normalizer", "pre_tokenizer", "post_processor":
-        guard parts.updateValue(try scanner.readValue(), forKey: key) == nil else {
-          throw scanner.problem("one \(key)")
+        guard parts.updateValue(try cursor.readValue(), forKey: key) == nil else {
+          throw cursor.malformed("one \(key)", found: "a second")
         }
-      default: try scanner.skipValue()
+      default: try cursor.skipValue()
       }
     }
-    try scanner.finish()
+    try cursor.finish()
     guard let model else {
       throw .malformed("incomplete tokenizer", in: file, expected: "a model", found: "none")
     }
@@ -64,7 +66,7 @@ struct TokenizerDefinition {
   /// Reads the entries of `added_tokens`.
   static func addedTokens(_ value: JSONValue, in file: String) throws(TokenizerError) -> [AddedToken] {
     if value == .null { return [] }
-    guard let entries = value.elements else {
+    guard let entries = value.array else {
       throw .malformed("wrong type of added_tokens", in: file, expected: "an array", found: value.kind)
     }
     var tokens: [AddedToken] = []

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// What is wrong with a tokenizer's files or a prompt template, where, and what to do about it.
 public enum TokenizerError: Error, Equatable, Sendable {
   /// A file is missing or cannot be read.
@@ -60,14 +62,4 @@ extension TokenizerError {
 }
 
 /// A piece of text for an error message: quoted, with control characters escaped, and cut when long.
-func quoted(_ text: String) -> String {
-  var result = "\""
-  for (index, scalar) in text.unicodeScalars.enumerated() {
-    if index == 200 {
-      result += "…"
-      break
-    }
-    result += scalar.value < 0x20 || scalar.value == 0x7F ? scalar.escaped(asASCII: true) : String(scalar)
-  }
-  return result + "\""
-}
+func quoted(_ text: String) -> String { "\"\(text.oneLine)\"" }

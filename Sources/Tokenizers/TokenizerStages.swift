@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// The stages of a `tokenizer.json` around the model, compared with what is implemented.
 extension TokenizerDefinition {
   /// The members of a stage that may be absent, single, or a `Sequence` of others.
@@ -8,7 +10,7 @@ extension TokenizerDefinition {
       throw .malformed("malformed tokenizer stage", in: file, expected: "an object with a type", found: value.kind)
     }
     guard type == "Sequence" else { return [value] }
-    guard let members = value[list].elements else {
+    guard let members = value[list].array else {
       throw .malformed("malformed Sequence", in: file, expected: "an array \(list)", found: value[list].kind)
     }
     var stages: [JSONValue] = []
@@ -100,7 +102,7 @@ extension TokenizerDefinition {
   }
 
   private func templateTokens(_ stage: JSONValue) throws(TokenizerError) -> (before: [Int32], after: [Int32]) {
-    guard let pieces = stage["single"].elements else {
+    guard let pieces = stage["single"].array else {
       throw .malformed(
         "malformed TemplateProcessing", in: file, expected: "an array single", found: stage["single"].kind)
     }
@@ -111,7 +113,7 @@ extension TokenizerDefinition {
         sequences += 1
       } else {
         let name = piece["SpecialToken"]["id"].string
-        guard let name, let ids = stage["special_tokens"][name]["ids"].elements else {
+        guard let name, let ids = stage["special_tokens"][name]["ids"].array else {
           throw .malformed(
             "malformed TemplateProcessing", in: file, expected: "a sequence or a token of special_tokens",
             found: name.map { quoted($0) } ?? piece.kind)
@@ -131,7 +133,7 @@ extension TokenizerDefinition {
 
   /// The id in a `["token", id]` pair.
   private func pairedID(_ pair: JSONValue, _ what: String) throws(TokenizerError) -> Int32 {
-    guard let parts = pair.elements, parts.count == 2 else {
+    guard let parts = pair.array, parts.count == 2 else {
       throw .malformed("malformed \(what)", in: file, expected: "a token and its id", found: pair.kind)
     }
     return try parts[1].tokenID(what, in: file)

@@ -1,4 +1,5 @@
 import Checkpoints
+import StrictJSON
 import Testing
 
 struct ConfigurationReaderTests {
@@ -71,7 +72,7 @@ struct ConfigurationReaderTests {
     let folder = try TemporaryFolder()
     let path = try folder.write(text, "config.json")
     let error = try #require(throws: CheckpointError.self) { try ConfigurationReader(contentsOf: path) }
-    #expect("\(error)".contains(path))
+    #expect("\(error)".contains("\(path): JSON text"))
   }
 
   @Test func `a configuration larger than any is refused`() throws {

@@ -3,6 +3,7 @@ import Checkpoints
 import Generation
 import HunyuanVideo
 import Layers
+import StrictJSON
 import TensorCore
 import TensorTesting
 import Testing

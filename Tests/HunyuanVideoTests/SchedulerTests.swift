@@ -1,5 +1,6 @@
 import Checkpoints
 import HunyuanVideo
+import StrictJSON
 import TensorTesting
 import Testing
 

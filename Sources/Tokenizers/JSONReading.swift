@@ -1,46 +1,37 @@
-/// A small JSON document, or a small part of a large one, as a tree.
-enum JSONValue: Equatable {
-  case null
-  case bool(Bool)
-  case integer(Int)
-  case number(Double)
-  case string(String)
-  case array([JSONValue])
-  case object([String: JSONValue])
+import StrictJSON
 
+// How tokenizers read JSON: every error names the file.
+
+extension TokenizerError {
+  /// Makes the errors of a cursor over the text of `file`.
+  static func malformedJSON(in file: String) -> (JSONError) -> TokenizerError {
+    { error in
+      .malformed(
+        "malformed JSON", in: file, expected: error.expected,
+        found: error.found.map { "\($0) at offset \(error.offset)" } ?? "the end of the file")
+    }
+  }
+}
+
+extension JSONCursor<TokenizerError> {
+  /// A cursor before the first value of a file's text.
+  init(_ bytes: [UInt8], file: String) throws(TokenizerError) {
+    try self.init(bytes, failure: TokenizerError.malformedJSON(in: file))
+  }
+}
+
+extension JSONValue {
   /// Parses a whole document whose outermost value is an object.
   init(parsing bytes: [UInt8], file: String) throws(TokenizerError) {
-    var scanner = try JSONScanner(bytes, file: file)
-    self = try scanner.readValue()
-    try scanner.finish()
+    var cursor = try JSONCursor(bytes, file: file)
+    self = try cursor.readDocument()
     guard case .object = self else {
       throw .malformed("malformed JSON", in: file, expected: "an object", found: kind)
     }
   }
 
-  /// The member called `key`, or null where there is none or this is not an object.
-  subscript(key: String) -> JSONValue {
-    if case .object(let members) = self { members[key] ?? .null } else { .null }
-  }
-
-  var string: String? { if case .string(let value) = self { value } else { nil } }
-  var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  var integer: Int? { if case .integer(let value) = self { value } else { nil } }
-  var elements: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
-  var members: [String: JSONValue]? { if case .object(let value) = self { value } else { nil } }
-
   /// What kind of value this is, for error messages.
-  var kind: String {
-    switch self {
-    case .null: "null"
-    case .bool(let value): "\(value)"
-    case .integer(let value): "\(value)"
-    case .number(let value): "\(value)"
-    case .string(let value): quoted(value)
-    case .array: "an array"
-    case .object: self["type"].string.map { "an object of type \(quoted($0))" } ?? "an object"
-    }
-  }
+  var kind: String { self["type"].string.map { "an object of type \(quoted($0))" } ?? summary }
 
   /// The value as a Boolean, `fallback` where it is absent, an error where it is something else.
   func bool(_ what: String, default fallback: Bool, in file: String) throws(TokenizerError) -> Bool {
