@@ -19,11 +19,12 @@ let package = Package(
     .target(name: "StrictJSON"),
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "TensorCore"),
     .target(name: "TensorOps", dependencies: ["TensorCore"]),
     .target(name: "CPUBackend", dependencies: ["TensorCore", "TensorOps", "COneDNN"]),
     .target(name: "Collectives", dependencies: ["TensorCore"]),
-    .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL"]),
+    .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL", "CZlib"]),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
     .target(name: "HunyuanVideo", dependencies: ["TensorCore", "TensorOps", "Checkpoints", "Layers"]),
@@ -43,7 +44,8 @@ let package = Package(
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "TensorTesting"]),
     .testTarget(name: "TensorOpsTests", dependencies: ["TensorCore", "TensorOps", "CPUBackend", "TensorTesting"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["StrictJSON", "TensorCore", "Checkpoints", "TensorTesting"]),
+    .testTarget(
+      name: "CheckpointsTests", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "TensorTesting"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
     .testTarget(
       name: "HunyuanVideoTests",

@@ -11,39 +11,54 @@ public struct Checkpoint: Sendable {
   /// The files' own notes; where files disagree, the last one's.
   public let metadata: [String: String]
   private let positions: [String: Int]
+  private let scales: ScaleTable
 
-  /// Opens a safetensors file, or a folder with one or several of them. A folder with an index
-  /// (`*.safetensors.index.json`) holds the shards that it names, no others.
+  /// Opens a safetensors, PyTorch or GGUF file, or a folder with one. A folder with an index
+  /// (`*.safetensors.index.json`) holds the shards that it names, no others; without one, all its safetensors files;
+  /// without any, its one PyTorch or GGUF file.
+  ///
+  /// Factors of 8-bit weights are no tensors of the checkpoint: `WeightScope` joins them to their weights.
+  /// - Parameter loadKey: The key of the weights in PyTorch files; see `PyTorchFile`.
   /// - Throws: `CheckpointError` for files that are absent, lie about their contents, contradict their index or hold a
   ///   name twice.
-  public init(path: String) throws(CheckpointError) {
+  public init(path: String, loadKey: String? = nil) throws(CheckpointError) {
     switch FileSystem.kind(of: path) {
-    case .absent: throw .missingFile(path: path, reason: "a safetensors file or a folder that holds one")
-    case .folder: try self.init(folder: path)
-    case .file: try self.init(path: path, files: [SafetensorsFile(path: path)])
+    case .absent: throw .missingFile(path: path, reason: "a file of weights or a folder that holds one")
+    case .folder: try self.init(folder: path, loadKey: loadKey)
+    case .file: try self.init(path: path, files: [CheckpointFormat.open(path, loadKey: loadKey)])
     case .other: throw .unreadable(file: path, reason: "not a regular file")
     }
   }
 
-  private init(folder: String) throws(CheckpointError) {
-    let names = try FileSystem.names(inFolder: folder)
+  private init(folder: String, loadKey: String?) throws(CheckpointError) {
+    let names = ScaleMap.removed(from: try FileSystem.names(inFolder: folder))
     let indices = names.filter { $0.hasSuffix(".safetensors.index.json") }
     if indices.count > 1 { throw .ambiguous(folder: folder, candidates: indices) }
     let index: ShardIndex? =
       if let name = indices.first { try ShardIndex(contentsOf: FileSystem.join(folder, name)) } else { nil }
-    var files: [SafetensorsFile] = []
-    for name in try index?.shards(inFolder: names, folder) ?? names.filter({ $0.hasSuffix(".safetensors") }) {
-      files.append(try SafetensorsFile(path: FileSystem.join(folder, name)))
+    var shards = try index?.shards(inFolder: names, folder) ?? names.filter { $0.hasSuffix(".safetensors") }
+    if shards.isEmpty {
+      shards = names.filter { name in CheckpointFormat.otherSuffixes.contains { name.hasSuffix($0) } }
+      if shards.count > 1 { throw .ambiguous(folder: folder, candidates: shards) }
     }
-    if files.isEmpty { throw .missingFile(path: folder, reason: "a file *.safetensors in this folder") }
+    var files: [any CheckpointFile] = []
+    for name in shards {
+      files.append(try CheckpointFormat.open(FileSystem.join(folder, name), loadKey: loadKey))
+    }
+    if files.isEmpty {
+      throw .missingFile(path: folder, reason: "a file of weights (safetensors, pt, gguf) in this folder")
+    }
     try index?.check(files)
     try self.init(path: folder, files: files)
   }
 
-  private init(path: String, files: [SafetensorsFile]) throws(CheckpointError) {
+  private init(path: String, files: [any CheckpointFile]) throws(CheckpointError) {
     var metadata: [String: String] = [:]
     for file in files { metadata.merge(file.metadata) { $1 } }
-    try self.init(path: path, files: files.map(\.path), tensors: files.flatMap(\.tensors), metadata: metadata)
+    var scales = ScaleTable()
+    let tensors = try scales.take(from: files.flatMap(\.tensors))
+    if files.count == 1 { try ScaleMap.add(to: &scales, of: files[0], tensors) }
+    try self.init(path: path, files: files.map(\.path), tensors: tensors, metadata: metadata, scales: scales)
   }
 
   /// A checkpoint of tensors in memory.
@@ -56,14 +71,16 @@ public struct Checkpoint: Sendable {
         byteOffset: tensor.offset * tensor.dtype.byteCount)
     }
     do {
-      try self.init(path: path, files: [], tensors: tensors, metadata: [:])
+      var scales = ScaleTable()
+      let weights = try scales.take(from: tensors)
+      try self.init(path: path, files: [], tensors: weights, metadata: [:], scales: scales)
     } catch {
       preconditionFailure("\(error)")
     }
   }
 
   private init(
-    path: String, files: [String], tensors: [CheckpointTensor], metadata: [String: String]
+    path: String, files: [String], tensors: [CheckpointTensor], metadata: [String: String], scales: ScaleTable
   ) throws(CheckpointError) {
     var positions = [String: Int](minimumCapacity: tensors.count)
     for (position, tensor) in tensors.enumerated() {
@@ -76,6 +93,7 @@ public struct Checkpoint: Sendable {
     self.tensors = tensors
     self.metadata = metadata
     self.positions = positions
+    self.scales = scales
   }
 
   /// The tensor with a name.
@@ -87,6 +105,27 @@ public struct Checkpoint: Sendable {
   /// The size of all tensors in bytes.
   public var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
-  /// The number of tensors of each type.
-  public var dtypeCounts: [DType: Int] { Dictionary(tensors.map { ($0.dtype, 1) }, uniquingKeysWith: +) }
+  /// The number of tensors of each type, by what the types are called.
+  public var typeCounts: [String: Int] { Dictionary(tensors.map { ($0.typeName, 1) }, uniquingKeysWith: +) }
+
+  /// The same checkpoint with tensors in another form: query and key rows of llama.cpp's exports in their first order
+  /// (`CheckpointTensor.separatingHalves`), for example.
+  /// - Parameter transform: Gives the form of each tensor; names stay.
+  public func mapTensors(
+    _ transform: (CheckpointTensor) throws(CheckpointError) -> CheckpointTensor
+  ) throws(CheckpointError) -> Checkpoint {
+    var mapped: [CheckpointTensor] = []
+    for tensor in tensors { mapped.append(try transform(tensor)) }
+    return try Checkpoint(path: path, files: files, tensors: mapped, metadata: metadata, scales: scales)
+  }
+
+  /// A tensor as a parameter: in its stored type, with its factors where the checkpoint has any.
+  /// - Throws: `CheckpointError.missingScale` for 8-bit numbers without the factors that the checkpoint says they have;
+  ///   `wrongType` for blocks in a tensor of less than two axes.
+  func weight(_ tensor: CheckpointTensor) throws(CheckpointError) -> Weight {
+    if tensor.blocks != nil && tensor.shape.rank < 2 {
+      throw .wrongType(file: tensor.file, key: tensor.name, expected: "numbers one by one in a vector", found: .uint8)
+    }
+    return try scales.weight(tensor)
+  }
 }

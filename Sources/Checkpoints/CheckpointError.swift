@@ -11,7 +11,13 @@ public enum CheckpointError: Error, Sendable, Equatable {
   /// The file is of a kind that is not read.
   case unsupportedFormat(file: String, found: String, remedy: String)
   /// A tensor has an element type that is not read.
-  case unsupportedType(file: String, key: String, found: String)
+  case unsupportedType(file: String, key: String, expected: String, found: String)
+  /// A pickle asks for something that is no part of weights. Nothing of it was executed.
+  case refused(file: String, place: String, found: String)
+  /// A PyTorch file has no weights under a key, or under those that are tried; `found` are keys of dictionaries in it.
+  case missingLoadKey(file: String, key: String, found: [String])
+  /// 8-bit weights come without the factors that the file says they have.
+  case missingScale(file: String, key: String, reason: String)
   /// A folder holds no weights, or a file that another one names does not exist.
   case missingFile(path: String, reason: String)
   /// Several files claim to be the one that is wanted.
@@ -48,9 +54,18 @@ extension CheckpointError: CustomStringConvertible {
     case .malformed(let file, let place, let expected, let found):
       "malformed file: \(file.oneLine): \(place): expected \(expected), found \(found); download or export the file again"
     case .unsupportedFormat(let file, let found, let remedy):
-      "unsupported file: \(file.oneLine): expected a safetensors file, found \(found); \(remedy)"
-    case .unsupportedType(let file, let key, let found):
-      "unsupported type: \(file.oneLine): \(key.oneLine): expected one of \(SafetensorsType.names), "
+      "unsupported file: \(file.oneLine): expected safetensors, PyTorch or GGUF weights, found \(found); \(remedy)"
+    case .refused(let file, let place, let found):
+      "refused file: \(file.oneLine): \(place.oneLine): expected tensors, ordered dictionaries and plain values, "
+        + "found \(found); nothing was executed, but do not trust this file: get the weights from their publisher"
+    case .missingLoadKey(let file, let key, let found):
+      "missing key: \(file.oneLine): expected weights under \(key.oneLine), found "
+        + (found.isEmpty ? "no dictionary" : found.summary) + "; name the key of the weights"
+    case .missingScale(let file, let key, let reason):
+      "missing scale: \(file.oneLine): \(key.oneLine): expected a factor because of \(reason), found none; "
+        + "put the release's map of factors beside the file, or download the file again"
+    case .unsupportedType(let file, let key, let expected, let found):
+      "unsupported type: \(file.oneLine): \(key.oneLine): expected one of \(expected), "
         + "found \(found.oneLine); convert the tensor to one of these"
     case .missingFile(let path, let reason):
       "missing file: \(path.oneLine): expected \(reason), found none; complete the download or correct the path"

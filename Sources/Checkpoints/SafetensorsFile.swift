@@ -3,7 +3,7 @@ import TensorCore
 /// A safetensors file, mapped into memory. Opening reads the header alone, however large the file is; tensors are views.
 ///
 /// The file must not be shortened while it is in use: touching a page that is gone ends the process.
-public struct SafetensorsFile: Sendable {
+public struct SafetensorsFile: CheckpointFile {
   public let path: String
   /// The strings of `__metadata__`.
   public let metadata: [String: String]

@@ -72,7 +72,7 @@ struct SafetensorsHeaderReader {
     guard let dimensions else { throw malformed(name, "a shape", "none") }
     guard let offsets, offsets.count == 2 else { throw malformed(name, "two data_offsets", "\(offsets?.count ?? 0)") }
     guard let dtype = SafetensorsType.dtype(named: dtypeName) else {
-      throw .unsupportedType(file: file, key: name, found: dtypeName)
+      throw .unsupportedType(file: file, key: name, expected: SafetensorsType.names, found: dtypeName)
     }
     return try checked(name, dtype, dimensions, begin: offsets[0], end: offsets[1])
   }

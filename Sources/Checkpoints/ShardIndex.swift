@@ -36,17 +36,17 @@ struct ShardIndex {
   }
 
   /// Checks that the shards hold the keys that the index says, and no others.
-  func check(_ files: [SafetensorsFile]) throws(CheckpointError) {
-    var byName: [String: SafetensorsFile] = [:]
+  func check(_ files: [any CheckpointFile]) throws(CheckpointError) {
+    var held: [String: Set<String>] = [:]
     for file in files {
       let name = FileSystem.name(of: file.path)
-      byName[name] = file
+      held[name] = Set(file.tensors.map(\.name))
       for tensor in file.tensors where fileNames[tensor.name] != name {
         let expected = fileNames[tensor.name].map { "it in \($0)" } ?? "no such key"
         throw .indexMismatch(index: path, key: tensor.name, expected: expected, found: "it in \(name)")
       }
     }
-    for (key, name) in fileNames.sorted(by: { $0.key < $1.key }) where byName[name]?[key] == nil {
+    for (key, name) in fileNames.sorted(by: { $0.key < $1.key }) where held[name]?.contains(key) != true {
       throw .indexMismatch(index: path, key: key, expected: "it in \(name)", found: "none there")
     }
   }

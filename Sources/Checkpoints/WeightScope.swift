@@ -79,12 +79,13 @@ extension WeightScope {
     guard tensor.shape == shape else {
       throw .wrongShape(file: tensor.file, key: tensor.name, expected: shape, found: tensor.shape)
     }
-    guard tensor.dtype.isFloatingPoint else {
+    guard tensor.dtype.isFloatingPoint || tensor.dtype == .int8 || tensor.blocks != nil else {
       throw .wrongType(file: tensor.file, key: tensor.name, expected: "floating-point numbers", found: tensor.dtype)
     }
+    let weight = try checkpoint.weight(tensor)
     account.use(tensor.name)
     do {
-      return try adopt(Weight(name: tensor.name, tensor: tensor.tensor))
+      return try adopt(weight)
     } catch let error as CheckpointError {
       throw error
     } catch {

@@ -161,12 +161,12 @@ private struct CheckpointSummary: Encodable {
     tensorCount = checkpoint.tensors.count
     elementCount = checkpoint.elementCount
     byteCount = checkpoint.byteCount
-    tensorsByType = Dictionary(uniqueKeysWithValues: checkpoint.dtypeCounts.map { ($0.key.rawValue, $0.value) })
+    tensorsByType = checkpoint.typeCounts
     tokenizer = part.tokenizer
     tensors =
       listsTensors
       ? checkpoint.tensors.map {
-        TensorSummary(name: $0.name, dtype: $0.dtype.rawValue, shape: $0.shape.dimensions)
+        TensorSummary(name: $0.name, dtype: $0.typeName, shape: $0.shape.dimensions)
       } : nil
   }
 }

@@ -29,7 +29,7 @@ struct CheckpointTests {
     for path in [folder.path("model.safetensors"), folder.path, folder.path + "/"] {
       let checkpoint = try Checkpoint(path: path)
       #expect(checkpoint.tensors.map(\.name) == ["b", "a"])
-      #expect(checkpoint.elementCount == 12 && checkpoint.byteCount == 24 && checkpoint.dtypeCounts == [.float16: 2])
+      #expect(checkpoint.elementCount == 12 && checkpoint.byteCount == 24 && checkpoint.typeCounts == ["float16": 2])
       #expect(checkpoint["a"]?.shape == [2, 3] && checkpoint["c"] == nil)
     }
   }
@@ -110,7 +110,9 @@ struct CheckpointTests {
   }
 
   @Test func `a folder without weights and an absent path are named`() throws {
-    #expect(try error() == .missingFile(path: folder.path, reason: "a file *.safetensors in this folder"))
+    #expect(
+      try error() == .missingFile(path: folder.path, reason: "a file of weights (safetensors, pt, gguf) in this folder")
+    )
     let absent = folder.path("absent")
     let error = try #require(throws: CheckpointError.self) { try Checkpoint(path: absent) }
     #expect("\(error)".contains(absent))

@@ -13,7 +13,7 @@ struct PublishedFilesTests {
   func `the demo checkpoint opens with all its tensors`(name: String, count: Int) throws {
     let checkpoint = try Checkpoint(path: Goldens.repositoryPath("Models/demo/\(name)"))
     #expect(checkpoint.tensors.count == count)
-    #expect(checkpoint.dtypeCounts == [.float16: count])
+    #expect(checkpoint.typeCounts == ["float16": count])
     #expect(checkpoint.metadata == ["format": "pt"])
     for tensor in checkpoint.tensors {
       #expect(tensor.tensor.storage is MappedFile, "\(tensor.name) is not aligned")

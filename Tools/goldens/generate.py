@@ -13,7 +13,7 @@ import torch
 
 from common import GOLDENS
 
-PARTS = ("transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline")
+PARTS = ("transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline", "formats")
 
 
 def write(parts, out):

@@ -1,0 +1,85 @@
+import TensorCore
+
+// Storages and views of them, as `torch.save` describes them.
+
+extension Unpickler {
+  private static let maximumRank = 32
+
+  /// A storage from `("storage", type, key, location, count)`.
+  func storage(_ identifier: PickleValue) throws(CheckpointError) -> PickleStorage {
+    guard case .tuple(let index) = identifier else { throw malformed("a storage's description", identifier.summary) }
+    let parts = containers.sequences[index]
+    guard parts.count == 5, case .string("storage") = parts[0], case .global(.storageType(let dtype)) = parts[1],
+      case .string(let key) = parts[2], case .string = parts[3], case .integer(let count) = parts[4], count >= 0
+    else {
+      throw refused("persistent identifier (\(parts.prefix(5).map(\.summary).joined(separator: ", ")))")
+    }
+    return PickleStorage(key: key, dtype: dtype, count: count)
+  }
+
+  /// A tensor from `(storage, offset, size, stride, requires_grad, hooks, …)`.
+  func tensor(_ arguments: [PickleValue], typed: Bool) throws(CheckpointError) -> PickleTensor {
+    guard arguments.count >= (typed ? 7 : 6), case .storage(let storage) = arguments[0],
+      case .integer(let offset) = arguments[1], let dimensions = sizes(arguments[2]), let strides = sizes(arguments[3])
+    else { throw malformed("a tensor's storage, offset, size and stride", "other values") }
+    let dtype: DType
+    if typed {
+      guard case .global(.dtype(let stated)) = arguments[6] else {
+        throw malformed("a tensor's type", arguments[6].summary)
+      }
+      dtype = stated
+    } else {
+      guard let stated = storage.dtype else { throw malformed("a storage with a type", "bytes") }
+      dtype = stated
+    }
+    // Flags such as "conjugated" or "negated" would change what the numbers mean.
+    if let extra = arguments.dropFirst(typed ? 7 : 6).first, !isEmpty(extra) { throw refused("tensor metadata") }
+    guard dimensions.count <= Unpickler.maximumRank, dimensions.count == strides.count,
+      strides.allSatisfy({ $0 >= 0 }), offset >= 0, let count = Shape.elementCount(of: dimensions)
+    else {
+      throw malformed("sizes, strides and an offset", "sizes \(dimensions), strides \(strides), offset \(offset)")
+    }
+
+    let available = storage.dtype == nil ? storage.count / dtype.byteCount : storage.count
+    var last = (offset, false)
+    for (extent, stride) in zip(dimensions, strides) where count > 0 {
+      let (distance, overflow) = (extent - 1).multipliedReportingOverflow(by: stride)
+      let (sum, sumOverflow) = last.0.addingReportingOverflow(distance)
+      last = (sum, last.1 || overflow || sumOverflow)
+    }
+    // A view that repeats elements could claim any size.
+    guard count == 0 || (!last.1 && last.0 < available && count <= available) else {
+      throw malformed(
+        "a view of a storage of \(available) elements", "sizes \(dimensions), strides \(strides), offset \(offset)")
+    }
+    guard !count.multipliedReportingOverflow(by: dtype.byteCount).overflow else {
+      throw malformed("a size below 2^63 bytes", "\(dimensions) of \(dtype)")
+    }
+    return PickleTensor(storage: storage, dtype: dtype, shape: Shape(dimensions), strides: strides, offset: offset)
+  }
+
+  private func isEmpty(_ value: PickleValue) -> Bool {
+    switch value {
+    case .none: true
+    case .dictionary(let index): containers.dictionaries[index].isEmpty
+    default: false
+    }
+  }
+
+  /// A tuple or list of numbers.
+  func sizes(_ value: PickleValue) -> [Int]? {
+    let index: Int
+    switch value {
+    case .tuple(let place), .list(let place): index = place
+    default: return nil
+    }
+    // Longer ones are no sizes; a shared list could be asked for again and again.
+    guard containers.sequences[index].count <= Unpickler.maximumRank else { return nil }
+    var result: [Int] = []
+    for element in containers.sequences[index] {
+      guard case .integer(let number) = element else { return nil }
+      result.append(number)
+    }
+    return result
+  }
+}
