@@ -17,7 +17,13 @@ struct Hyvideo: ParsableCommand {
       Without --model the bundled demo checkpoint is used.
       """,
     version: "hyvideo \(ProgramVersion.current)",
-    subcommands: [GenerateCommand.self, InspectCommand.self, TokenizeCommand.self, CompareCommand.self])
+    subcommands: [
+      GenerateCommand.self,
+      InspectCommand.self,
+      TokenizeCommand.self,
+      CompareCommand.self,
+      BenchCommand.self,
+    ])
 
   static func main() {
     // A peer that closes a pipe is an error to report, not a reason to die silently.

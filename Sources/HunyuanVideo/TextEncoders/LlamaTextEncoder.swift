@@ -15,6 +15,26 @@ public struct LlamaConfiguration: Sendable, Hashable {
   public var normEpsilon: Float
   public var rotaryTheta: Float
 
+  /// LLaMA-3-8B, the language model of the published text encoder.
+  public static let llama3Of8Billion = LlamaConfiguration(
+    hiddenSize: 4096, layerCount: 32, headCount: 32, keyValueHeadCount: 8, headDimension: 128, mlpHiddenSize: 14336,
+    vocabularySize: 128_320, normEpsilon: 1e-5, rotaryTheta: 500_000)
+
+  private init(
+    hiddenSize: Int, layerCount: Int, headCount: Int, keyValueHeadCount: Int, headDimension: Int, mlpHiddenSize: Int,
+    vocabularySize: Int, normEpsilon: Float, rotaryTheta: Float
+  ) {
+    self.hiddenSize = hiddenSize
+    self.layerCount = layerCount
+    self.headCount = headCount
+    self.keyValueHeadCount = keyValueHeadCount
+    self.headDimension = headDimension
+    self.mlpHiddenSize = mlpHiddenSize
+    self.vocabularySize = vocabularySize
+    self.normEpsilon = normEpsilon
+    self.rotaryTheta = rotaryTheta
+  }
+
   /// - Throws: `CheckpointError` for missing fields, wrong types and variants that the encoder does not compute.
   public init(_ reader: ConfigurationReader) throws(CheckpointError) {
     hiddenSize = try reader.positiveInt("hidden_size")

@@ -1,0 +1,72 @@
+public import ArgumentParser
+import CPUBackend
+import Foundation
+public import Generation
+import Layers
+import TensorCore
+
+extension BenchmarkKind: ExpressibleByArgument {}
+extension BenchmarkFormat: ExpressibleByArgument {}
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Times parts of the model at real size with random weights, beside the processor's peak.",
+    discussion: """
+      Example: hyvideo bench double-block --tokens 2048 --text-tokens 256 --dtype bf16
+      Each size has a default for each kind. `vae` and upsampling count operations as the network's text has them, so their \
+      share of the peak may exceed one where kernels save work.
+      """)
+
+  @Argument(help: "What to time.") var kind: BenchmarkKind
+  @Option(help: "Rows of a product, video tokens, or the language model's tokens.") var tokens: Int?
+  @Option(help: "Text tokens.") var textTokens: Int?
+  @Option(help: "Channels of a token.") var width: Int?
+  @Option(help: "Outputs of the linear layer.") var outputs: Int?
+  @Option(help: "Attention heads.") var heads: Int?
+  @Option(help: "How matrices and kernels are stored; vectors are float32.") var dtype: BenchmarkFormat?
+  @Option(help: "Frames of the video, 4n+1.") var frames: Int?
+  @Option(help: "Height and width of the video in pixels.") var size: Int?
+  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
+  @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
+  @Flag(help: "Print one JSON object.") var json = false
+
+  func run() throws {
+    let request = try RefusedBeforeWork.checking { try checked() }
+    let backend = CPUBackend(threads: threads)
+    let context = ForwardContext(backend: backend)
+    let timer = BenchmarkTimer(threads: backend.threads)
+    let work = try BenchmarkWork.prepare(request, in: context)
+    let before = backend.measurePeak()
+    HostBufferPool.shared.trim()
+    ProcessMemory.resetPeak()
+    try work?.run()
+    for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run() } }
+    let peakBytes = ProcessMemory.peakResidentBytes()
+    // Clocks change during a run: the better of two measurements is the bound.
+    let after = backend.measurePeak()
+    let result = BenchmarkResult(
+      request, timer: timer, operations: work?.operations ?? 0,
+      peak: max(before.operationsPerSecond, after.operationsPerSecond),
+      bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes)
+    print(try json ? result.json() : result.text)
+  }
+
+  private func checked() throws -> BenchmarkRequest {
+    let chosen: [BenchmarkSize: Int?] = [
+      .tokens: tokens, .textTokens: textTokens, .width: width, .outputs: outputs, .heads: heads, .frames: frames,
+      .size: size,
+    ]
+    if let threads, !(1...1024).contains(threads) {
+      throw RequestError(
+        "invalid thread count", at: "--threads", expected: "1 to 1024", found: "\(threads)",
+        remedy: "choose another value")
+    }
+    if !(1...1000).contains(runs) {
+      throw RequestError(
+        "invalid count", at: "--runs", expected: "1 to 1000", found: "\(runs)", remedy: "choose another value")
+    }
+    try CPUBackend.checkProcessor()
+    return try BenchmarkRequest(kind, sizes: chosen.compactMapValues { $0 }, format: dtype)
+  }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import Generation
+
+/// Times runs by the wall clock and by the processor time that the process took.
+final class BenchmarkTimer {
+  let threads: Int
+  private(set) var seconds: [Double] = []
+  private(set) var processorSeconds: [Double] = []
+
+  init(threads: Int) { self.threads = threads }
+
+  func time(_ body: () throws -> Void) rethrows {
+    let (wall, processor) = (now(CLOCK_MONOTONIC), now(CLOCK_PROCESS_CPUTIME_ID))
+    try body()
+    seconds.append(now(CLOCK_MONOTONIC) - wall)
+    processorSeconds.append(now(CLOCK_PROCESS_CPUTIME_ID) - processor)
+  }
+
+  private func now(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
+  }
+}
+
+/// What `hyvideo bench` found.
+struct BenchmarkResult: Encodable {
+  let kind: String
+  let shape: [String: Int]
+  let dtype: String
+  let threads: Int
+  let runs: Int
+  /// Medians; nil for the peak itself. Processor time is that of all threads together.
+  let secondsMedian: Double?
+  let processorSecondsMedian: Double?
+  let gflops: Double
+  let peakGflops: Double
+  let shareOfPeak: Double
+  /// The share that processor time gives, which other work on the machine changes little.
+  let shareOfPeakProcessor: Double
+  let memoryGigabytesPerSecond: Double
+  let peakRSSBytes: Int
+
+  enum CodingKeys: String, CodingKey {
+    case kind, shape, dtype, threads, runs, gflops
+    case secondsMedian = "seconds_median"
+    case processorSecondsMedian = "processor_seconds_median"
+    case peakGflops = "peak_gflops"
+    case shareOfPeak = "share_of_peak"
+    case shareOfPeakProcessor = "share_of_peak_processor"
+    case memoryGigabytesPerSecond = "memory_gigabytes_per_second"
+    case peakRSSBytes = "peak_rss_bytes"
+  }
+
+  /// - Parameters:
+  ///   - operations: of one run.
+  ///   - peak: operations per second.
+  ///   - bandwidth: bytes per second.
+  init(
+    _ request: BenchmarkRequest, timer: BenchmarkTimer, operations: Double, peak: Double, bandwidth: Double,
+    peakRSSBytes: Int
+  ) {
+    kind = request.kind.rawValue
+    shape = Dictionary(
+      uniqueKeysWithValues: request.sizes.map { ($0.rawValue.replacingOccurrences(of: "-", with: "_"), $1) })
+    dtype = request.format?.rawValue ?? "f32"
+    threads = timer.threads
+    runs = timer.seconds.count
+    secondsMedian = Self.median(timer.seconds)
+    processorSecondsMedian = Self.median(timer.processorSeconds)
+    let rate = secondsMedian.map { operations / $0 } ?? peak
+    gflops = rate / 1e9
+    peakGflops = peak / 1e9
+    shareOfPeak = rate / peak
+    shareOfPeakProcessor =
+      processorSecondsMedian.map { operations / ($0 / Double(timer.threads)) / peak } ?? 1
+    memoryGigabytesPerSecond = bandwidth / 1e9
+    self.peakRSSBytes = peakRSSBytes
+  }
+
+  private static func median(_ values: [Double]) -> Double? {
+    if values.isEmpty { return nil }
+    let sorted = values.sorted()
+    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+  }
+
+  /// One line of JSON.
+  func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  }
+
+  /// For people.
+  var text: String {
+    let sizes = shape.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    var lines = ["\(kind)\(sizes.isEmpty ? "" : ": " + sizes), \(dtype), \(threads) threads"]
+    if let secondsMedian, let processorSecondsMedian {
+      lines.append(
+        String(
+          format: "  %.4g s (median of %d), %.4g s of processor time, %.4g GFLOP/s", secondsMedian, runs,
+          processorSecondsMedian, gflops))
+      lines.append(
+        String(
+          format: "  %.1f %% of the peak; by processor time %.1f %%", 100 * shareOfPeak, 100 * shareOfPeakProcessor))
+    }
+    lines.append(
+      String(
+        format: "  peak %.4g GFLOP/s, memory %.3g GB/s, largest resident size %.3g GB", peakGflops,
+        memoryGigabytesPerSecond, Double(peakRSSBytes) / 1e9))
+    return lines.joined(separator: "\n")
+  }
+}
