@@ -1,3 +1,4 @@
+import StrictJSON
 public import TensorCore
 
 /// A tensor as it lies in a checkpoint: a name, a type, a shape, and where its bytes are. Costs nothing until touched.

@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// The directory of a GGUF file: counts, notes, the tensors' names, extents, types and places.

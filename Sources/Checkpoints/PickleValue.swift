@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// What a pickle of weights may hold. Containers are numbers of places in `PickleContainers`, so that values are flat:

@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// A PyTorch file (`torch.save`, the zip format of PyTorch 1.6 and later), mapped into memory. Tensors are views of the

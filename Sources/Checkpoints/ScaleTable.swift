@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// The factors of a checkpoint's 8-bit weights, under whatever names its release has them: ComfyUI's `scaled_fp8` files,

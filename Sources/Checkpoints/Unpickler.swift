@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// A pickle machine that can build tensors, dictionaries, lists and plain values, and nothing else: any other name,

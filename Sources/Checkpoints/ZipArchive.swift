@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// The directory of a zip archive (APPNOTE 6.3, with the 64-bit extensions). Nothing is ever unpacked to a file; names

@@ -1,3 +1,4 @@
+import StrictJSON
 import TensorCore
 
 /// Reads the directory at the end of a zip archive and the header before each entry's contents.

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import StrictJSON
 import TensorTesting
 import Testing
 
@@ -16,10 +17,10 @@ import Testing
     #expect(result.status == 0, "\(result.errors)")
     let report = try #require(try JSONValue(contentsOf: folder.path("r.json")).object)
     let steps = try #require(report["steps"]?.array)
-    let skipped = steps.filter { $0["skipped"]?.bool == true }.count
+    let skipped = steps.filter { $0["skipped"].bool == true }.count
     #expect(skipped > 0 && report["steps_computed"]?.int == 12 - skipped)
-    #expect(report["settings"]?["cache"]?.string == "teacache")
-    #expect(report["settings"]?["cache_options"]?["rel_l1_thresh"]?.string == "0.15")
+    #expect(report["settings"]?["cache"].string == "teacache")
+    #expect(report["settings"]?["cache_options"]["rel_l1_thresh"].string == "0.15")
     let fidelity = try #require(report["fidelity"]?.object)
     #expect(fidelity["steps_computed"]?.int == 12 - skipped && (fidelity["psnr_db"]?.double ?? 0) > 20)
     #expect(fidelity["relative_latent_difference"]?.array?.count == 12)

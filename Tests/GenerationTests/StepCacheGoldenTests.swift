@@ -2,6 +2,7 @@ import CPUBackend
 import Checkpoints
 import Generation
 import Layers
+import StrictJSON
 import TensorCore
 import TensorTesting
 import Testing
