@@ -68,7 +68,7 @@ struct WeightMatrix {
   ) {
     let base = weight.tensor.hostPointer
     if case .blocks(let format) = type {
-      let rowByteCount = weight.tensor.byteCount / self.rows
+      let rowByteCount = weight.tensor.byteCount / max(self.rows, 1)
       for row in rows {
         StoredBlocks.widen(
           format, columns: columns, of: base + row * rowByteCount, to: panel + (row - rows.lowerBound) * stride)

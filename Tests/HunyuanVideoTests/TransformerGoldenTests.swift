@@ -19,6 +19,21 @@ import Testing
       expected: Goldens.tensors("transformer/\(name)/expected.safetensors"), backend)
   }
 
+  @Test(arguments: ["mp_rank_00_model_states.pt", "model.gguf"], TestBackend.allCases)
+  func `the same network from a PyTorch or GGUF file gives PyTorch's velocity`(
+    _ file: String, _ backend: TestBackend
+  ) throws {
+    let folder = "transformer/one_valid_token_float16"
+    let path = Goldens.path("formats/transformer/\(file)")
+    try expectGolden(
+      weights: path, configuration: Goldens.path("\(folder)/config.json"),
+      expected: Goldens.tensors("\(folder)/expected.safetensors"), backend)
+    let safetensors = try Goldens.tensors("\(folder)/weights.safetensors")
+    for tensor in try Checkpoint(path: path).tensors {
+      #expect(try tensor.tensor.floats() == safetensors.tensor(tensor.name).floats(), "\(tensor.name)")
+    }
+  }
+
   @Test(arguments: TestBackend.allCases)
   func `the demo's transformer gives PyTorch's velocity`(_ backend: TestBackend) throws {
     let folder = Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/transformers")

@@ -5,9 +5,9 @@ import zipfile
 import gguf
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from common import normal, save
+from common import GOLDENS, normal, save
 
 SEED = 4
 BLOCKS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
@@ -157,8 +157,23 @@ def gguf_files(folder):
     save(folder / "expected.safetensors", expected)
 
 
+def transformer(folder):
+    """A whole network of the transformers' goldens, as Tencent's `.pt` and as GGUF."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = load_file(GOLDENS / "transformer" / "one_valid_token_float16" / "weights.safetensors")
+    torch.save({"module": weights}, folder / "mp_rank_00_model_states.pt")
+    writer = gguf.GGUFWriter(folder / "model.gguf", "hyvid")
+    for name, value in weights.items():
+        writer.add_tensor(name, value.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def generate(out):
     (out / "formats" / "pytorch").mkdir(parents=True, exist_ok=True)
     pytorch(out / "formats" / "pytorch")
     float8(out / "formats" / "float8")
     gguf_files(out / "formats" / "gguf")
+    transformer(out / "formats" / "transformer")
