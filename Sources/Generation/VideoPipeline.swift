@@ -1,6 +1,6 @@
 import Checkpoints
 public import Collectives
-import HunyuanVideo
+public import HunyuanVideo
 public import Layers
 public import TensorCore
 import TensorOps
@@ -82,7 +82,10 @@ public final class VideoPipeline {
   }
 
   /// Takes noise to latents `[1, C, F', H/8, W/8]` in host memory.
-  public func denoise(_ request: GenerationRequest, texts: GenerationTexts) throws -> Tensor {
+  /// - Parameter makeCache: makes a cache for each pass of a step, instead of the request's.
+  public func denoise(
+    _ request: GenerationRequest, texts: GenerationTexts, makeCache: (() -> any StepCache)? = nil
+  ) throws -> Tensor {
     let transformer = try loadedTransformer()
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
     let sampler = Sampler(transformer, in: context)
@@ -96,7 +99,8 @@ public final class VideoPipeline {
     return try stage(.denoise, units: scheduler.stepCount) {
       try sampler(
         noise: noise, guidance: guidance, scheduler: scheduler,
-        makeCache: { request.cache.makeCache(steps: request.steps, group: group) }, observer: observer)
+        makeCache: makeCache ?? { [group] in request.cache.makeCache(steps: request.steps, group: group) },
+        observer: observer)
     }
   }
 

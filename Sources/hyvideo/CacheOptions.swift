@@ -17,18 +17,82 @@ struct CacheOptions: ParsableArguments {
     name: .customLong("rel_l1_thresh"),
     help: ArgumentHelp("TeaCache's threshold: 0.1 is closer to the full run, 0.15 faster.", valueName: "threshold"))
   var relativeThreshold: Double?
+  @Option(
+    help: ArgumentHelp(
+      "Choose the cache that saved most while every calibrated prompt stayed this close to the full run.",
+      valueName: "dB"))
+  var fidelityBudget: Double?
+  @Option(help: ArgumentHelp("A file of hyvideo calibrate. Default: found by itself.", valueName: "file.json"))
+  var calibration: String?
   @Flag(help: "Also run without cache, and print and report what the cache cost beside what it saved.")
   var measureFidelity = false
 
-  /// The rule that the flags ask for, from what has been calibrated for the checkpoint.
-  func settings(_ calibration: StepCacheCalibration?) throws(RequestError) -> StepCacheSettings {
-    let settings = try StepCacheSettings(method: method(), options: options(), calibration: calibration)
-    if measureFidelity, settings == .none {
-      throw RequestError(
-        "nothing to measure", at: "--measure-fidelity", expected: "a cache", found: "none", remedy: "add --cache METHOD"
-      )
+  /// Refuses flags that cannot work whatever a calibration says.
+  func check() throws(RequestError) {
+    if let fidelityBudget {
+      guard cache == nil, !teacache, cacheOption.isEmpty, relativeThreshold == nil else {
+        throw RequestError(
+          "two choices of a cache", at: "--fidelity-budget", expected: "no other cache flags", found: "some",
+          remedy: "leave them out")
+      }
+      guard fidelityBudget.isFinite, fidelityBudget > 0 else {
+        throw RequestError(
+          "invalid budget", at: "--fidelity-budget", expected: "decibels above 0", found: "\(fidelityBudget)",
+          remedy: "for example --fidelity-budget 30")
+      }
+      return
     }
-    return settings
+    let settings = try StepCacheSettings(method: method(), options: options(), magnitudeRatios: [1])
+    guard settings == .none else { return }
+    for (flag, isGiven) in [("--measure-fidelity", measureFidelity), ("--calibration", calibration != nil)]
+    where isGiven {
+      throw RequestError("no cache", at: flag, expected: "a cache", found: "none", remedy: "add --cache METHOD")
+    }
+  }
+
+  /// The rule that the flags ask for, with what has been calibrated for the checkpoint, and what to say about it.
+  func resolved(
+    for request: GenerationRequest, checkpointSHA256: String
+  ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String]) {
+    let path = calibration ?? CalibrationFolder.path(request, checkpointSHA256: checkpointSHA256)
+    let found = try StepCacheCalibration(contentsOf: path)
+    if calibration != nil {
+      guard let found, found.provenance.checkpointSHA256 == checkpointSHA256 else {
+        throw RequestError(
+          "no calibration", at: path, expected: "a calibration of this checkpoint",
+          found: found == nil ? "no file" : "one of another", remedy: "run hyvideo calibrate")
+      }
+    }
+    if let fidelityBudget { return try chosen(fidelityBudget, found, path: path) }
+    let (method, options) = (try method(), try options())
+    let settings = try StepCacheSettings(
+      method: method, options: options, coefficients: found?.teaCacheCoefficients,
+      magnitudeRatios: found?.magnitudeRatios)
+    let fitted =
+      switch settings {
+      case .teaCache, .ascendTeaCache: options["coefficients"] == nil
+      case .magCache: options["mag_ratios"] == nil
+      default: false
+      }
+    return (settings, fitted && found != nil ? ["\(method) uses the calibration \(path)"] : [])
+  }
+
+  /// The calibrated rule that saves most within a budget.
+  private func chosen(
+    _ budget: Double, _ calibration: StepCacheCalibration?, path: String
+  ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String]) {
+    guard let calibration, !calibration.points.isEmpty else {
+      throw RequestError(
+        "no calibration", at: "--fidelity-budget", expected: "measured rules at \(path)", found: "none",
+        remedy: "run hyvideo calibrate with this size and number of steps")
+    }
+    guard let point = calibration.point(above: budget) else {
+      return (.none, ["no cache stays above \(budget) dB; every step is computed (calibration \(path))"])
+    }
+    let settings = try StepCacheSettings(
+      method: point.method, options: point.options, coefficients: calibration.teaCacheCoefficients,
+      magnitudeRatios: calibration.magnitudeRatios)
+    return (settings, ["for \(budget) dB, by \(path): \(point.line)"])
   }
 
   private func method() throws(RequestError) -> String {

@@ -11,7 +11,7 @@ import VideoIO
 struct GenerateJob {
   /// Among all videos of the command.
   let index: Int
-  let request: GenerationRequest
+  var request: GenerationRequest
   /// The file or folder that the video goes to.
   let path: String
 }
@@ -35,8 +35,7 @@ struct GeneratePlan {
   init(_ command: GenerateCommand) throws {
     model = try ModelFolder(
       command.checkpoint.model ?? DemoModel.locate(), transformerOverride: command.checkpoint.ditWeight)
-    let (requests, notes) = try Self.requests(command, model: model)
-    self.notes = notes
+    let (requests, sizeNotes) = try Self.requests(command, model: model)
 
     let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
     try Self.require(
@@ -53,16 +52,29 @@ struct GeneratePlan {
     ffmpeg = try FFmpeg.find()
     let outputs = try OutputPlan(command.output, requests: requests)
     if outputs.hasFiles { try ffmpeg.requireEncoder() }
-    jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
+    var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
     }
-    let transformerBytes = try Checkpoint(path: model.transformer).byteCount
-    let streams =
-      command.running.useCpuOffload || transformerBytes > Int(clamping: ProcessInfo.processInfo.physicalMemory) / 2
-    readAhead = streams ? WeightReadAhead(windowBytes: Self.windowBytes) : nil
+    readAhead = try Self.readAhead(model, offloads: command.running.useCpuOffload)
+    checkpointDigest = try Self.digest(of: model)
+    let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
+    for index in jobs.indices { jobs[index].request.cache = cache.settings }
+    self.jobs = jobs
+    notes = sizeNotes + cache.notes
+  }
+
+  /// The hash of all files of a checkpoint.
+  static func digest(of model: ModelFolder) throws -> String {
     let parts = [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2]
-    checkpointDigest = try CheckpointDigest.sha256(
+    return try CheckpointDigest.sha256(
       of: parts.flatMap { part throws(CheckpointError) in try Checkpoint(path: part).files }, relativeTo: model.root)
+  }
+
+  /// Reads weights ahead from disk where that is asked for or the transformer is larger than half of the memory.
+  static func readAhead(_ model: ModelFolder, offloads: Bool) throws -> WeightReadAhead? {
+    let transformerBytes = try Checkpoint(path: model.transformer).byteCount
+    let streams = offloads || transformerBytes > Int(clamping: ProcessInfo.processInfo.physicalMemory) / 2
+    return streams ? WeightReadAhead(windowBytes: windowBytes) : nil
   }
 
   /// Weights read ahead of their use: about a block of the 13 B network in bfloat16.
@@ -90,7 +102,7 @@ struct GeneratePlan {
       seed <= UInt64.max - UInt64(command.prompt.numVideos), "seed too large", "--seed", "room for one seed per video",
       "\(seed)")
     let noise = try command.output.initialNoise.map(initialNoise)
-    let cache = try command.cache.settings(nil)
+    try command.cache.check()
     var requests: [GenerationRequest] = []
     for prompt in prompts {
       for video in 0..<command.prompt.numVideos {
@@ -107,7 +119,6 @@ struct GeneratePlan {
         request.flowReverse = command.sampling.flowReverse ?? request.flowReverse
         request.vaeTiling = command.running.vaeTiling
         request.initialNoise = noise
-        request.cache = cache
         try request.validate()
         requests.append(request)
       }
@@ -123,21 +134,7 @@ struct GeneratePlan {
   private static func prompts(_ options: PromptOptions) throws -> [String] {
     switch (options.prompt, options.promptFile) {
     case (let prompt?, nil): return [prompt]
-    case (nil, let path?):
-      var isFolder: ObjCBool = false
-      let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: path),
-        let text = String(data: data, encoding: .utf8)
-      else {
-        throw RequestError(
-          "cannot read prompts", at: path, expected: "a UTF-8 text file with one prompt per line",
-          found: isFolder.boolValue ? "a folder" : exists ? "a file that is not readable text" : "nothing",
-          remedy: "check --prompt-file")
-      }
-      let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-        .filter { !$0.isEmpty }
-      try require(!prompts.isEmpty, "no prompts", path, "one prompt per line", "an empty file")
-      return prompts
+    case (nil, let path?): return try prompts(inFile: path)
     case (nil, nil):
       throw RequestError(
         "missing prompt", at: "--prompt", expected: "a description of the video", found: "nothing",
@@ -146,6 +143,24 @@ struct GeneratePlan {
       throw RequestError(
         "two prompts", at: "--prompt, --prompt-file", expected: "one of them", found: "both", remedy: "leave one out")
     }
+  }
+
+  /// The lines of a file that are not blank.
+  static func prompts(inFile path: String) throws(RequestError) -> [String] {
+    var isFolder: ObjCBool = false
+    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+    guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: path),
+      let text = String(data: data, encoding: .utf8)
+    else {
+      throw RequestError(
+        "cannot read prompts", at: path, expected: "a UTF-8 text file with one prompt per line",
+        found: isFolder.boolValue ? "a folder" : exists ? "a file that is not readable text" : "nothing",
+        remedy: "check --prompt-file")
+    }
+    let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+      .filter { !$0.isEmpty }
+    try require(!prompts.isEmpty, "no prompts", path, "one prompt per line", "an empty file")
+    return prompts
   }
 
   private static func initialNoise(_ path: String) throws -> Tensor {

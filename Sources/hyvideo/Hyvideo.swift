@@ -22,6 +22,7 @@ struct Hyvideo: ParsableCommand {
       InspectCommand.self,
       TokenizeCommand.self,
       CompareCommand.self,
+      CalibrateCommand.self,
       BenchCommand.self,
     ])
 

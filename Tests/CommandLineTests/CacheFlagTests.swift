@@ -9,11 +9,12 @@ import Testing
 
   @Test func `a cache's skipped steps and its cost are in the report and on the terminal`() throws {
     let folder = TemporaryFolder()
-    let result = try Program.run([
-      "generate", "--prompt", prompt, "--seed", "1", "--infer-steps", "12", "--video-length", "5", "--teacache",
-      "--rel_l1_thresh", "0.15", "--measure-fidelity", "--output", folder.path("a.mp4"), "--report",
-      folder.path("r.json"),
-    ])
+    let result = try Program.run(
+      [
+        "generate", "--prompt", prompt, "--seed", "1", "--infer-steps", "12", "--video-length", "5", "--teacache",
+        "--rel_l1_thresh", "0.15", "--measure-fidelity", "--output", folder.path("a.mp4"), "--report",
+        folder.path("r.json"),
+      ], environment: ["XDG_CACHE_HOME": folder.path("caches")])
     #expect(result.status == 0, "\(result.errors)")
     let report = try #require(try JSONValue(contentsOf: folder.path("r.json")).object)
     let steps = try #require(report["steps"]?.array)

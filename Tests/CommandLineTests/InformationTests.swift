@@ -9,7 +9,10 @@ import Testing
   @Test func `the version and the help are printed with status 0`() throws {
     let version = try Program.run(["--version"])
     #expect(version.status == 0 && version.output.hasPrefix("hyvideo "))
-    for arguments in [["--help"], ["generate", "--help"], ["inspect", "--help"], ["tokenize", "--help"]] {
+    for arguments in [
+      ["--help"], ["generate", "--help"], ["inspect", "--help"], ["tokenize", "--help"], ["compare", "--help"],
+      ["calibrate", "--help"],
+    ] {
       let help = try Program.run(arguments)
       #expect(help.status == 0 && help.output.contains("xample: hyvideo"), "\(arguments)")
     }

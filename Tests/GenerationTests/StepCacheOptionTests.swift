@@ -28,9 +28,8 @@ import Testing
   }
 
   @Test func `every rule's options read back as they are written`() throws {
-    let calibration = StepCacheCalibration(teaCacheCoefficients: [1, 2, 3], magnitudeRatios: [1, 0.9])
     for method in StepCacheSettings.methods {
-      let settings = try StepCacheSettings(method: method, calibration: calibration)
+      let settings = try StepCacheSettings(method: method, magnitudeRatios: [1, 0.9])
       #expect(settings.method == method)
       #expect(try StepCacheSettings(method: method, options: settings.options) == settings)
       #expect(try StepCacheSettings(method: method.uppercased(), options: settings.options) == settings)
@@ -38,11 +37,10 @@ import Testing
   }
 
   @Test func `what is calibrated replaces published values and gives way to options`() throws {
-    let calibration = StepCacheCalibration(teaCacheCoefficients: [1, 2, 3], magnitudeRatios: [1, 0.9])
-    let fitted = try StepCacheSettings(method: "teacache", calibration: calibration)
+    let fitted = try StepCacheSettings(method: "teacache", coefficients: [1, 2, 3])
     #expect(fitted.options["coefficients"] == "1.0,2.0,3.0")
     let given = try StepCacheSettings(
-      method: "teacache", options: ["coefficients": "[4, 5]"], calibration: calibration)
+      method: "teacache", options: ["coefficients": "[4, 5]"], coefficients: [1, 2, 3])
     #expect(given.options["coefficients"] == "4.0,5.0")
   }
 }

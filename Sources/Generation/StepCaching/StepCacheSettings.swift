@@ -17,21 +17,22 @@ public enum StepCacheSettings: Sendable, Hashable {
   /// Reads a rule and its options.
   /// - Parameters:
   ///   - options: values by name; what is absent has its published value.
-  ///   - calibration: what was fitted to the checkpoint; an option that is given goes before it.
+  ///   - coefficients: TeaCache's polynomial as fitted to the checkpoint, instead of the published one.
+  ///   - magnitudeRatios: MagCache's ratios as measured of the checkpoint. An option that is given goes before either.
   /// - Throws: `RequestError` for an unknown rule or option and for a value that is out of range.
   public init(
-    method: String, options: [String: String] = [:], calibration: StepCacheCalibration? = nil
+    method: String, options: [String: String] = [:], coefficients: [Double]? = nil, magnitudeRatios: [Double]? = nil
   ) throws(RequestError) {
     var reader = StepCacheOptions(rule: method, options)
     switch method.lowercased() {
     case "none": self = .none
-    case "teacache": self = .teaCache(try .init(&reader, coefficients: calibration?.teaCacheCoefficients))
+    case "teacache": self = .teaCache(try .init(&reader, coefficients: coefficients))
     case "teacache-ascend":
-      self = .ascendTeaCache(try .init(&reader, coefficients: calibration?.teaCacheCoefficients))
+      self = .ascendTeaCache(try .init(&reader, coefficients: coefficients))
     case "fbcache": self = .firstBlockCache(try .init(&reader))
     case "taylorseer": self = .taylorSeer(try .init(&reader))
     case "easycache": self = .easyCache(try .init(&reader))
-    case "magcache": self = .magCache(try .init(&reader, ratios: calibration?.magnitudeRatios))
+    case "magcache": self = .magCache(try .init(&reader, ratios: magnitudeRatios))
     default:
       throw RequestError(
         "unknown cache", at: "--cache", expected: Self.methods.joined(separator: ", "), found: method,
