@@ -33,7 +33,18 @@ public enum CheckpointDigest {
       hash.update(count: size)
       contents.withUnsafeBytes { hash.update($0) }
     }
-    return hash.finalize().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+    return hexadecimal(hash.finalize())
+  }
+
+  /// The SHA-256 of bytes in memory, as 64 hexadecimal digits.
+  public static func sha256(of bytes: UnsafeRawBufferPointer) -> String {
+    var hash = SHA256()
+    hash.update(bytes)
+    return hexadecimal(hash.finalize())
+  }
+
+  private static func hexadecimal(_ digest: [UInt8]) -> String {
+    digest.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
   }
 
   private static func contents(of path: String) throws(CheckpointError) -> (size: Int, digest: [UInt8]) {

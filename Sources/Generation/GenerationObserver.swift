@@ -29,6 +29,11 @@ public protocol GenerationObserver: AnyObject {
   /// Latents in host memory: 0 is the initial noise, `i` the result of step `i`.
   func latentsDidChange(_ latents: Tensor, step: Int) throws
   func stepDidEnd(_ record: StepRecord)
+  /// After every step, and before the first: `state` makes all that is needed to go on from here, or nil where the step cache
+  /// cannot be saved. Throwing ends the run.
+  func stateDidChange(step: Int, of steps: Int, _ state: () throws -> SamplerState?) throws
+  /// Asked between parts of the work; throwing ends the run.
+  func checkInterruption() throws
   /// Something the user should know.
   func warn(_ message: String)
 }
@@ -39,5 +44,7 @@ extension GenerationObserver {
   public func stageDidEnd(_ stage: GenerationStage) {}
   public func latentsDidChange(_ latents: Tensor, step: Int) throws {}
   public func stepDidEnd(_ record: StepRecord) {}
+  public func stateDidChange(step: Int, of steps: Int, _ state: () throws -> SamplerState?) throws {}
+  public func checkInterruption() throws {}
   public func warn(_ message: String) {}
 }

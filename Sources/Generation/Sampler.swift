@@ -36,22 +36,39 @@ public struct Sampler: Sendable {
   /// Runs all steps.
   /// - Parameters:
   ///   - noise: `[1, C, F, H, W]` in host memory.
+  ///   - state: where to go on instead of beginning with the noise.
   ///   - makeCache: a cache for one sequence of evaluations; asked once for the prompt and once for the negative prompt.
   /// - Returns: latents in host memory.
   public func callAsFunction(
-    noise: Tensor, guidance: Guidance, scheduler: FlowMatchScheduler, makeCache: () -> any StepCache = NoStepCache.init,
-    observer: any GenerationObserver
+    noise: Tensor, from state: SamplerState? = nil, guidance: Guidance, scheduler: FlowMatchScheduler,
+    makeCache: () -> any StepCache = NoStepCache.init, observer: any GenerationObserver
   ) throws -> Tensor {
     let backend = context.backend
     let clock = ContinuousClock()
     let rotary = transformer.rotaryTable(for: noise.shape)
     let positiveCache = makeCache()
     let negativeCache = makeCache()
-    try observer.latentsDidChange(noise, step: 0)
+    let caches = guidance.negative == nil ? [positiveCache] : [positiveCache, negativeCache]
+    for (cache, saved) in zip(caches, state?.caches ?? []) { try cache.restore(saved, on: backend) }
 
     // The state of the sampler stays float32 on the host, whatever the activations' type.
-    var latents = noise
-    for step in 0..<scheduler.stepCount {
+    var latents = state?.latents ?? noise
+    func tell(_ step: Int) throws {
+      try observer.latentsDidChange(latents, step: step)
+      try observer.stateDidChange(step: step, of: scheduler.stepCount) {
+        // After the last step the caches have served.
+        if step == scheduler.stepCount { return SamplerState(latents: latents, step: step) }
+        var saved: [StepCacheState] = []
+        for cache in caches {
+          guard let state = try cache.savedState(on: backend) else { return nil }
+          saved.append(state)
+        }
+        return SamplerState(latents: latents, step: step, caches: saved)
+      }
+    }
+    let first = state?.step ?? 0
+    try tell(first)
+    for step in first..<scheduler.stepCount {
       let start = clock.now
       let input = try backend.upload(latents)
       var velocity = try transformer(
@@ -64,12 +81,12 @@ public struct Sampler: Sendable {
       }
       latents = eulerStep(latents, try backend.download(velocity), size: scheduler.stepSize(step))
       let elapsed = start.duration(to: clock.now)
-      try observer.latentsDidChange(latents, step: step + 1)
       observer.stepDidEnd(
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
           skipped: positiveCache.skipped && (guidance.negative == nil || negativeCache.skipped)))
       observer.stageDidAdvance(.denoise)
+      try tell(step + 1)
     }
     return latents
   }

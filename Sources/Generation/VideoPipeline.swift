@@ -22,6 +22,7 @@ public final class VideoPipeline {
   private let readAhead: WeightReadAhead?
   private var transformer: HunyuanVideoTransformer?
   private var decoder: VideoDecoder?
+  private var knownColorMap: LatentColorMap?
 
   /// - Parameters:
   ///   - group: the ranks that make a video together.
@@ -82,9 +83,12 @@ public final class VideoPipeline {
   }
 
   /// Takes noise to latents `[1, C, F', H/8, W/8]` in host memory.
-  /// - Parameter makeCache: makes a cache for each pass of a step, instead of the request's.
+  /// - Parameters:
+  ///   - state: where to go on instead of beginning with the noise.
+  ///   - makeCache: makes a cache for each pass of a step, instead of the request's.
   public func denoise(
-    _ request: GenerationRequest, texts: GenerationTexts, makeCache: (() -> any StepCache)? = nil
+    _ request: GenerationRequest, texts: GenerationTexts, from state: SamplerState? = nil,
+    makeCache: (() -> any StepCache)? = nil
   ) throws -> Tensor {
     let transformer = try loadedTransformer()
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
@@ -95,10 +99,12 @@ public final class VideoPipeline {
     }
     readAhead?.beginPhase(excluding: readAhead?.used ?? [])
     try requireMatchingNoise(request)
-    let noise = try request.initialNoise ?? initialNoise(latentShape(request), seed: agreedSeed(request.seed))
-    return try stage(.denoise, units: scheduler.stepCount) {
+    let shape = try latentShape(request)
+    if let state { try state.check(fits: shape, steps: scheduler.stepCount) }
+    let noise = try request.initialNoise ?? initialNoise(shape, seed: agreedSeed(request.seed))
+    return try stage(.denoise, units: scheduler.stepCount - (state?.step ?? 0)) {
       try sampler(
-        noise: noise, guidance: guidance, scheduler: scheduler,
+        noise: noise, from: state, guidance: guidance, scheduler: scheduler,
         makeCache: makeCache ?? { [group] in request.cache.makeCache(steps: request.steps, group: group) },
         observer: observer)
     }
@@ -110,9 +116,38 @@ public final class VideoPipeline {
     let tiled = TiledDecoder(decoder, tiling: tiling, in: context)
     try stage(.decode, units: tiled.tileCount(for: latents.shape)) {
       try tiled.decode(latents, tileDone: { observer.stageDidAdvance(.decode) }) { frames in
+        try observer.checkInterruption()
         try sink.append(Self.pixels(frames))
       }
     }
+  }
+
+  /// Checks, before any work, that latents are such as this checkpoint's decoder takes.
+  /// - Returns: the frames' size in pixels.
+  public func checkLatents(_ latents: Tensor, named file: String) throws -> (height: Int, width: Int) {
+    let configuration = try AutoencoderConfiguration(ModelFolder.configuration(beside: model.autoencoder))
+    let shape = latents.shape
+    let fits = shape.rank == 5 && shape[0] == 1 && shape[1] == configuration.latentChannels && shape.count > 0
+    if latents.dtype != .float32 || !fits {
+      throw RequestError(
+        "wrong latents", at: file, expected: "float32[1, \(configuration.latentChannels), F, H, W]",
+        found: "\(latents)",
+        remedy: "give latents that this checkpoint made")
+    }
+    if try !context.backend.isFinite(context.backend.upload(latents)) {
+      throw RequestError(
+        "latents are not numbers", at: file, expected: "finite values", found: "NaN or infinity",
+        remedy: "make them again")
+    }
+    return (shape[3] * configuration.spatialCompression, shape[4] * configuration.spatialCompression)
+  }
+
+  /// Gives colours for latents, fitted to this checkpoint's decoder, which is loaded now.
+  public func colorMaps() throws -> (Tensor) throws -> LatentColorMap {
+    let decoder = try loadedDecoder()
+    let map = try knownColorMap ?? LatentColorMap(decoder, in: context)
+    knownColorMap = map
+    return { [context] in try map.refined(by: $0, decoder, in: context) }
   }
 
   /// The shape of a request's latents for this checkpoint.
@@ -226,6 +261,7 @@ public final class VideoPipeline {
   private func stage<Result>(
     _ stage: GenerationStage, units: Int = 1, _ body: () throws -> Result
   ) throws -> Result {
+    try observer.checkInterruption()
     observer.stageDidStart(stage, units: units)
     let result: Result
     do { result = try body() } catch let error as BackendError {

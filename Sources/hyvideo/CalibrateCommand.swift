@@ -55,7 +55,7 @@ struct CalibrateCommand: ParsableCommand {
     let observer = CalibrationObserver()
     let context = ForwardContext(backend: CPUBackend(threads: threads))
     let pipeline = VideoPipeline(
-      model, in: context, readAhead: try GeneratePlan.readAhead(model, offloads: false), observer: observer)
+      model, in: context, readAhead: try RunOptions.readAhead(for: model, offloads: false), observer: observer)
     let requests = prompts.map { prompt in
       var next = request
       next.prompt = prompt

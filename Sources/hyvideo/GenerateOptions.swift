@@ -49,8 +49,28 @@ struct RunOptions: ParsableArguments {
   var useCpuOffload = false
   @Flag(
     name: .long, inversion: .prefixedNo,
-    help: "Decode large videos in overlapping tiles; without tiles memory grows with the video.")
-  var vaeTiling = true
+    help: "Decode large videos in overlapping tiles (default); without, memory grows with the video.")
+  var vaeTiling: Bool?
+  @Option(
+    help: ArgumentHelp(
+      """
+      Save the run every so many steps, beside its output as NAME.run.safetensors; 0 only when it is stopped and before \
+      decoding. Default: every minute of runs over 5 minutes.
+      """, valueName: "steps"))
+  var checkpointEvery: Int?
+  @Flag(help: "Do not search the results of blocks for NaN and infinity.") var noCheck = false
+  @Option(
+    help: ArgumentHelp(
+      "auto (a bar on a terminal, lines elsewhere), json (an object per line, for programs) or none (warnings alone).",
+      valueName: "style"))
+  var progress = "auto"
+  @Option(
+    help: ArgumentHelp(
+      "Every so many steps, write what the video will look like, small: beside the output, as NAME.preview.png.",
+      valueName: "steps"))
+  var preview: Int?
+  @Option(help: ArgumentHelp("Go on with a saved run; its settings need not be given again.", valueName: "file"))
+  var resume: String?
 }
 
 struct OutputOptions: ParsableArguments {

@@ -29,10 +29,22 @@ struct GeneratePlan {
   let threads: Int
   /// Reads weights ahead from disk; nil where they stay in memory.
   let readAhead: WeightReadAhead?
+  let progress: ProgressStyle
+  /// Steps between two previews; nil for none.
+  let previewInterval: Int?
+  /// The weights of `--dit-weight`.
+  let transformerOverride: String?
+  /// The file of `--initial-noise`.
+  let initialNoise: String?
+  /// Steps between two saves of the run; nil saves long runs by time.
+  let saveInterval: Int?
+  /// The run to go on with and its file.
+  let resumed: (path: String, run: SavedRun)?
   /// The ranks that make each video together.
   let group: any ProcessGroup = SingleProcessGroup()
 
-  init(_ command: GenerateCommand) throws {
+  /// - Parameter saved: the run to go on with; the plan must be its own.
+  init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
     model = try ModelFolder(
       command.checkpoint.model ?? DemoModel.locate(), transformerOverride: command.checkpoint.ditWeight)
     let (requests, sizeNotes) = try Self.requests(command, model: model)
@@ -41,12 +53,7 @@ struct GeneratePlan {
     try Self.require(
       (1...1000).contains(framesPerSecond), "invalid frame rate", "--fps", "1 to 1000", "\(framesPerSecond)")
     self.framesPerSecond = framesPerSecond
-    try Self.require(command.running.device == "cpu", "unknown device", "--device", "cpu", command.running.device)
-    if let threads = command.running.threads {
-      try Self.require((1...1024).contains(threads), "invalid thread count", "--threads", "1 to 1024", "\(threads)")
-    }
-    try CPUBackend.checkProcessor()
-    backend = CPUBackend(threads: command.running.threads)
+    backend = try RunOptions.backend(device: command.running.device, threads: command.running.threads)
     threads = backend.threads
 
     ffmpeg = try FFmpeg.find()
@@ -55,12 +62,38 @@ struct GeneratePlan {
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
     }
-    readAhead = try Self.readAhead(model, offloads: command.running.useCpuOffload)
+    readAhead = try command.running.readAhead(for: model)
     checkpointDigest = try Self.digest(of: model)
     let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes
+    transformerOverride = command.checkpoint.ditWeight
+    guard let progress = ProgressStyle(rawValue: command.running.progress) else {
+      throw RequestError(
+        "unknown progress", at: "--progress", expected: ProgressStyle.allCases.map(\.rawValue).joined(separator: ", "),
+        found: command.running.progress, remedy: "see hyvideo generate --help")
+    }
+    self.progress = progress
+    previewInterval = command.running.preview
+    if let interval = previewInterval {
+      try Self.require((1...10_000).contains(interval), "invalid interval", "--preview", "1 to 10000", "\(interval)")
+    }
+    initialNoise = command.output.initialNoise
+    saveInterval = command.running.checkpointEvery
+    if let interval = saveInterval {
+      try Self.require(
+        (0...10_000).contains(interval), "invalid interval", "--checkpoint-every", "0 to 10000", "\(interval)")
+    }
+    if let saved, let path = command.running.resume {
+      try Self.require(
+        !command.cache.measureFidelity, "cannot measure", "--resume", "no --measure-fidelity, which compares all steps",
+        "both")
+      resumed = (path, saved)
+      try requireSame(saved, path)
+    } else {
+      resumed = nil
+    }
   }
 
   /// The hash of all files of a checkpoint.
@@ -69,16 +102,6 @@ struct GeneratePlan {
     return try CheckpointDigest.sha256(
       of: parts.flatMap { part throws(CheckpointError) in try Checkpoint(path: part).files }, relativeTo: model.root)
   }
-
-  /// Reads weights ahead from disk where that is asked for or the transformer is larger than half of the memory.
-  static func readAhead(_ model: ModelFolder, offloads: Bool) throws -> WeightReadAhead? {
-    let transformerBytes = try Checkpoint(path: model.transformer).byteCount
-    let streams = offloads || transformerBytes > Int(clamping: ProcessInfo.processInfo.physicalMemory) / 2
-    return streams ? WeightReadAhead(windowBytes: windowBytes) : nil
-  }
-
-  /// Weights read ahead of their use: about a block of the 13 B network in bfloat16.
-  private static let windowBytes = 512 << 20
 
   /// A path for one of several videos: `latents.safetensors` becomes `latents_2.safetensors` for the third.
   func numbered(_ path: String, _ index: Int) -> String {
@@ -117,7 +140,7 @@ struct GeneratePlan {
         request.embeddedGuidance = command.sampling.embeddedCfgScale ?? request.embeddedGuidance
         request.flowShift = command.sampling.flowShift ?? request.flowShift
         request.flowReverse = command.sampling.flowReverse ?? request.flowReverse
-        request.vaeTiling = command.running.vaeTiling
+        request.vaeTiling = command.running.vaeTiling ?? true
         request.initialNoise = noise
         try request.validate()
         requests.append(request)
@@ -176,7 +199,7 @@ struct GeneratePlan {
     return tensor
   }
 
-  private static func require(
+  static func require(
     _ holds: Bool, _ what: String, _ location: String, _ expected: String, _ found: String
   ) throws(RequestError) {
     if !holds {

@@ -24,6 +24,7 @@ struct Hyvideo: ParsableCommand {
       CompareCommand.self,
       CalibrateCommand.self,
       BenchCommand.self,
+      DecodeCommand.self,
     ])
 
   static func main() {
@@ -56,6 +57,8 @@ private struct Failure {
       (text, status) = ("\(error)", 64)
     case is CheckpointError:
       (text, status) = ("\(error)", 1)
+    case let stopped as Interruption:
+      (text, status) = ("\(stopped)", stopped.status)
     case let silent as ExitCode:
       (text, status) = ("", silent.rawValue)
     default:

@@ -7,9 +7,10 @@ final class LatentsRecorder {
   private let writer: SafetensorsWriter
   private let steps: Int
 
-  init(path: String, shape: Shape, steps: Int) throws {
+  /// - Parameter first: the step that a run goes on from, 0 for a new one.
+  init(path: String, shape: Shape, steps: Int, from first: Int) throws {
     self.steps = steps
-    var entries = (0...steps).map { SafetensorsWriter.Entry(name: Self.name($0), dtype: .float32, shape: shape) }
+    var entries = (first...steps).map { SafetensorsWriter.Entry(name: Self.name($0), dtype: .float32, shape: shape) }
     entries.append(SafetensorsWriter.Entry(name: "latents", dtype: .float32, shape: shape))
     writer = try SafetensorsWriter(path: path, entries: entries)
   }

@@ -18,8 +18,6 @@ struct OutputPlan {
         return "\(options.savePath)/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
       }
     }
-    for video in videos { try Self.requireWritable(folder: Self.folder(of: video)) }
-
     var files = videos
     let others = [
       ("--save-latents", options.saveLatents), ("--save-frames", options.saveFrames), ("--report", options.report),
@@ -33,12 +31,16 @@ struct OutputPlan {
       }
     }
     try Self.requireDistinct(files)
-    for video in videos {
-      if video.hasSuffix("/") {
-        try PNGWriter.checkOutput(folder: video)
-      } else {
-        try VideoWriter.checkOutput(path: video)
-      }
+    try videos.forEach(Self.checkVideo)
+  }
+
+  /// Checks that a video can be put where it should go.
+  static func checkVideo(_ path: String) throws {
+    try requireWritable(folder: folder(of: path))
+    if path.hasSuffix("/") {
+      try PNGWriter.checkOutput(folder: path)
+    } else {
+      try VideoWriter.checkOutput(path: path)
     }
   }
 
@@ -54,7 +56,7 @@ struct OutputPlan {
 
   // MARK: Names
 
-  private static func named(_ output: String, count: Int) throws(RequestError) -> [String] {
+  static func named(_ output: String, count: Int) throws(RequestError) -> [String] {
     let isFolder = output.hasSuffix("/")
     let path = String(output[..<(output.lastIndex { $0 != "/" }.map(output.index(after:)) ?? output.startIndex)])
     if path.isEmpty || !(isFolder || output.lowercased().hasSuffix(".mp4")) {

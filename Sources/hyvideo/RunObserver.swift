@@ -15,10 +15,13 @@ final class RunObserver: GenerationObserver {
     }
   }
 
-  private let progress = ProgressPrinter()
+  private let progress: ProgressPrinter
   private let clock = ContinuousClock()
   private var stageStart: ContinuousClock.Instant
   private var recorder: LatentsRecorder?
+  private var saver: RunSaver?
+  private var preview: PreviewWriter?
+  private var slowSteps = 0
   private(set) var stages: [StageRecord] = []
   private(set) var steps: [StepRecord] = []
   /// The latents of the video under way, noise first, where they are kept.
@@ -30,13 +33,18 @@ final class RunObserver: GenerationObserver {
   /// The largest resident size of the whole run.
   private(set) var peakRSSBytes = 0
 
-  init() { stageStart = clock.now }
+  init(_ style: ProgressStyle = .auto) {
+    progress = ProgressPrinter(style)
+    stageStart = clock.now
+  }
 
   /// Begins another video.
   /// - Parameters:
   ///   - recorder: is given its latents.
+  ///   - saver: is given what is needed to go on.
+  ///   - preview: shows them.
   ///   - keepsLatents: whether they also stay in memory.
-  func beginVideo(recorder: LatentsRecorder?, keepsLatents: Bool) {
+  func beginVideo(recorder: LatentsRecorder?, saver: RunSaver?, preview: PreviewWriter? = nil, keepsLatents: Bool) {
     let shared = shared ?? (stages.count, warnings.count)
     self.shared = shared
     stages.removeSubrange(shared.stages...)
@@ -44,6 +52,9 @@ final class RunObserver: GenerationObserver {
     steps.removeAll()
     latents.removeAll()
     self.keepsLatents = keepsLatents
+    self.saver = saver
+    self.preview = preview
+    slowSteps = 0
     self.recorder = recorder
   }
 
@@ -61,19 +72,50 @@ final class RunObserver: GenerationObserver {
     stages.append(
       StageRecord(
         name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak))
-    progress.end(skipped: stage == .denoise ? steps.count { $0.skipped } : 0)
+    progress.end()
   }
 
   func latentsDidChange(_ latents: Tensor, step: Int) throws {
     if keepsLatents { self.latents.append(latents) }
     try recorder?.record(latents, step: step)
+    do {
+      if let picture = try preview?.latentsDidChange(latents, step: step) { progress.show(picture) }
+    } catch {
+      // A picture on the way is worth no run.
+      preview = nil
+      warn("no previews: \(error)")
+    }
   }
 
-  func stepDidEnd(_ record: StepRecord) { steps.append(record) }
+  func stateDidChange(step: Int, of steps: Int, _ state: () throws -> SamplerState?) throws {
+    for warning in try saver?.stateDidChange(step: step, of: steps, state) ?? [] { warn(warning) }
+  }
+
+  func checkInterruption() throws {
+    if let signal = StopSignals.received { throw Interruption(signal: signal, consequence: saver?.consequence) }
+  }
+
+  func stepDidEnd(_ record: StepRecord) {
+    if record.skipped { progress.skip() } else { warnIfSlow(record) }
+    steps.append(record)
+  }
+
+  /// Tells of a machine that has become slow (busy, out of memory, hot), a few times.
+  private func warnIfSlow(_ record: StepRecord) {
+    let usual = steps.filter { !$0.skipped }.map(\.seconds).sorted()
+    guard usual.count >= 3, slowSteps < 3 else { return }
+    let median = usual[usual.count / 2]
+    if record.seconds > 2 * median && record.seconds > median + 1 {
+      slowSteps += 1
+      warn(
+        "step \(record.index + 1) took \(ProgressPrinter.seconds(record.seconds)), those before "
+          + "\(ProgressPrinter.seconds(median)): is the machine busy or short of memory?")
+    }
+  }
 
   func warn(_ message: String) {
     warnings.append(message)
-    progress.note("warning: \(message)")
+    progress.warn(message)
   }
 
   func note(_ message: String) { progress.note(message) }

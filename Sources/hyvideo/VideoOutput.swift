@@ -15,26 +15,22 @@ extension PNGWriter: FrameWriter {}
 
 /// Takes a video's frames as they are decoded and writes them to their file or folder.
 final class VideoOutput: FrameSink {
-  private let job: GenerateJob
   private let writer: any FrameWriter
   private let collector: FrameCollector?
 
-  init(_ job: GenerateJob, plan: GeneratePlan, keepsFrames: Bool) throws {
-    self.job = job
+  /// - Parameters:
+  ///   - path: a file, or a folder for PNG frames, which ends in a slash.
+  ///   - metadata: what a file says of itself; frames have none.
+  init(
+    path: String, height: Int, width: Int, framesPerSecond: Int, metadata: [String: String], ffmpeg: FFmpeg,
+    keepsFrames: Bool
+  ) throws {
     collector = keepsFrames ? FrameCollector() : nil
-    let request = job.request
-    let size = (width: request.roundedWidth, height: request.roundedHeight)
-    if job.path.hasSuffix("/") {
-      writer = try PNGWriter(folder: job.path, width: size.width, height: size.height, ffmpeg: plan.ffmpeg)
+    if path.hasSuffix("/") {
+      writer = try PNGWriter(folder: path, width: width, height: height, ffmpeg: ffmpeg)
     } else {
-      let metadata = [
-        "title": request.prompt, "prompt": request.prompt, "seed": "\(request.seed)",
-        "settings": try GenerationReport.settingsLine(request, plan: plan),
-        "checkpoint_sha256": plan.checkpointDigest, "generator": "hyvideo \(ProgramVersion.current)",
-      ]
       writer = try VideoWriter(
-        path: job.path, width: size.width, height: size.height, fps: plan.framesPerSecond,
-        metadata: metadata, ffmpeg: plan.ffmpeg)
+        path: path, width: width, height: height, fps: framesPerSecond, metadata: metadata, ffmpeg: ffmpeg)
     }
   }
 

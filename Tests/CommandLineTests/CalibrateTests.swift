@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import StrictJSON
 import TensorTesting
 import Testing
 
@@ -20,9 +21,9 @@ import Testing
     let file = try #require(try JSONValue(contentsOf: path).object)
     #expect(file["teacache_coefficients"]?.array?.count == 5)
     #expect(file["magnitude_ratios"]?.array?.count == 12)
-    #expect(file["provenance"]?["steps"]?.int == 12)
+    #expect(file["provenance"]?["steps"].int == 12)
     let points = try #require(file["points"]?.array)
-    #expect(Set(points.compactMap { $0["method"]?.string }).count == 5)
+    #expect(Set(points.compactMap { $0["method"].string }).count == 5)
 
     func generate(_ flags: [String], _ environment: [String: String]) throws -> (Program.Result, JSONValue?) {
       let report = folder.path("report.json")
@@ -34,12 +35,12 @@ import Testing
     }
     // The budget takes the fewest steps of the points that stay above it.
     let budget = 30.0
-    let within = points.filter { ($0["lowest_psnr_db"]?.double ?? 0) >= budget }
-    let fewest = within.compactMap { $0["steps_computed"]?.double }.min()
+    let within = points.filter { ($0["lowest_psnr_db"].double ?? 0) >= budget }
+    let fewest = within.compactMap { $0["steps_computed"].double }.min()
     let (chosen, report) = try generate(["--fidelity-budget", "\(budget)"], environment)
     #expect(chosen.status == 0 && chosen.errors.contains(path), "\(chosen.errors)")
-    let method = report?["settings"]?["cache"]?.string
-    #expect(within.contains { $0["method"]?.string == method && $0["steps_computed"]?.double == fewest })
+    let method = report?["settings"]["cache"].string
+    #expect(within.contains { $0["method"].string == method && $0["steps_computed"].double == fewest })
     // MagCache needs the ratios.
     let (fitted, _) = try generate(["--cache", "magcache"], environment)
     #expect(fitted.status == 0 && fitted.errors.contains("magcache uses the calibration"), "\(fitted.errors)")

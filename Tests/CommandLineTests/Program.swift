@@ -40,6 +40,22 @@ struct Program {
       status: process.terminationStatus, output: try String(contentsOf: outputURL, encoding: .utf8),
       errors: try String(contentsOf: errorsURL, encoding: .utf8))
   }
+
+  /// Starts the program and does not wait for it.
+  /// - Parameter errors: the file that standard error goes to.
+  static func start(_ arguments: [String], errors: String? = nil) throws -> Process {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = arguments
+    (process.standardInput, process.standardOutput) = (FileHandle.nullDevice, FileHandle.nullDevice)
+    process.standardError = FileHandle.nullDevice
+    if let errors {
+      _ = FileManager.default.createFile(atPath: errors, contents: nil)
+      process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
+    }
+    try process.run()
+    return process
+  }
 }
 
 /// A folder that goes away with its value.

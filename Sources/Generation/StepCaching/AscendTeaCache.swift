@@ -67,3 +67,19 @@ public final class AscendTeaCache: StepCache {
     step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
   ) throws(BackendError) { residual = try backend.combination(1, output, -1, input) }
 }
+
+// MARK: Saving
+
+extension AscendTeaCache {
+  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
+    try StepCacheState(
+      numbers: ["accumulated": accumulated], tensors: ["computedInput": computedInput, "residual": residual],
+      on: backend)
+  }
+
+  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
+    accumulated = state.number("accumulated") ?? 0
+    computedInput = try state.tensor("computedInput", on: backend)
+    residual = try state.tensor("residual", on: backend)
+  }
+}

@@ -66,3 +66,25 @@ public final class EasyCache: StepCache {
     computed = (latents, velocity, try backend.combination(1, velocity, -1, latents))
   }
 }
+
+// MARK: Saving
+
+extension EasyCache {
+  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
+    try StepCacheState(
+      numbers: ["error": error, "rate": rate],
+      tensors: [
+        "previousInput": previousInput, "input": computed?.input, "output": computed?.output,
+        "difference": computed?.difference,
+      ], on: backend)
+  }
+
+  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
+    error = state.number("error") ?? 0
+    rate = state.number("rate")
+    previousInput = try state.tensor("previousInput", on: backend)
+    let (input, output) = (try state.tensor("input", on: backend), try state.tensor("output", on: backend))
+    let difference = try state.tensor("difference", on: backend)
+    if let input, let output, let difference { computed = (input, output, difference) }
+  }
+}

@@ -68,3 +68,17 @@ public final class FirstBlockCache: StepCache {
     step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
   ) throws(BackendError) { residual = try backend.combination(1, output, -1, firstBlockOutput) }
 }
+
+// MARK: Saving
+
+extension FirstBlockCache {
+  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
+    try StepCacheState(
+      tensors: ["computedSignal": computedSignal, "residual": residual], on: backend)
+  }
+
+  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
+    computedSignal = try state.tensor("computedSignal", on: backend)
+    residual = try state.tensor("residual", on: backend)
+  }
+}

@@ -78,3 +78,19 @@ public final class MagCache: StepCache {
     step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
   ) throws(BackendError) { residual = try backend.combination(1, output, -1, input) }
 }
+
+// MARK: Saving
+
+extension MagCache {
+  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
+    try StepCacheState(
+      numbers: ["ratio": ratio, "error": error, "inARow": Double(inARow)], tensors: ["residual": residual], on: backend)
+  }
+
+  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
+    ratio = state.number("ratio") ?? 1
+    error = state.number("error") ?? 0
+    inARow = Int(state.number("inARow") ?? 0)
+    residual = try state.tensor("residual", on: backend)
+  }
+}

@@ -93,3 +93,23 @@ public final class TaylorSeer: StepCache {
     lastComputed = step
   }
 }
+
+// MARK: Saving
+
+extension TaylorSeer {
+  /// The outputs of all modules would be a hundred times the size of the latents: they are not saved.
+  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
+    guard options.scope == .velocity else { return nil }
+    let factors = velocity.factors.enumerated().map { ("\($0.offset)", Optional($0.element)) }
+    return try StepCacheState(
+      numbers: ["lastComputed": lastComputed.map(Double.init)],
+      tensors: Dictionary(factors) { first, _ in first }, on: backend)
+  }
+
+  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
+    lastComputed = state.number("lastComputed").map { Int($0) }
+    var factors: [Tensor] = []
+    while let factor = try state.tensor("\(factors.count)", on: backend) { factors.append(factor) }
+    velocity = TaylorSeries(factors)
+  }
+}

@@ -6,7 +6,9 @@ import TensorOps
 /// `F₀` is the value, `Fᵢ₊₁ = (Fᵢ - Fᵢ') / d` with `'` the factors before and `d` the distance of the two computed steps, as
 /// TaylorSeer has it: exact for linear functions, not for higher powers.
 struct TaylorSeries {
-  private var factors: [Tensor] = []
+  private(set) var factors: [Tensor] = []
+
+  init(_ factors: [Tensor] = []) { self.factors = factors }
 
   var isEmpty: Bool { factors.isEmpty }
 

@@ -69,3 +69,19 @@ public final class TeaCache: StepCache {
     coefficients.reduce(0) { $0 * x + $1 }
   }
 }
+
+// MARK: Saving
+
+extension TeaCache {
+  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
+    try StepCacheState(
+      numbers: ["accumulated": accumulated], tensors: ["previousInput": previousInput, "residual": residual],
+      on: backend)
+  }
+
+  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
+    accumulated = state.number("accumulated") ?? 0
+    previousInput = try state.tensor("previousInput", on: backend)
+    residual = try state.tensor("residual", on: backend)
+  }
+}

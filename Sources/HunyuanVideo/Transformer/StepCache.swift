@@ -69,6 +69,12 @@ public protocol StepCache: AnyObject {
 
   /// Told what the network made of the latents. Not told where `velocity` gave one.
   func finish(step: Int, latents: Tensor, velocity: Tensor, on backend: any Backend) throws(BackendError)
+
+  /// What the cache carries to the next step, to be saved with the latents; nil where it cannot be saved. Asked between steps.
+  func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState?
+
+  /// Takes up what `savedState` gave, before the first step of a run that goes on.
+  func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError)
 }
 
 extension StepCache {

@@ -1,0 +1,97 @@
+import ArgumentParser
+import Checkpoints
+import Foundation
+import Generation
+import Layers
+import TensorCore
+import VideoIO
+
+struct DecodeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "decode", abstract: "Makes a video from saved latents.",
+    discussion: """
+      LATENTS is a file NAME.run.safetensors that generate left when it was stopped or its decoding failed, or one of \
+      --save-latents. Example: hyvideo decode ball.run.safetensors --model Models/demo --output ball.mp4
+      """)
+
+  @Argument(help: ArgumentHelp("Safetensors, key latents, float32 [1, 16, F', H/8, W/8].", valueName: "latents"))
+  var latents: String
+  @Option(help: ArgumentHelp("Checkpoint folder. Default: the run's, else the demo.", valueName: "folder"))
+  var model: String?
+  @Option(
+    help: ArgumentHelp(
+      "A file ending in .mp4, or a folder (ending in /) for PNG frames. Default: the saved run's.", valueName: "path"))
+  var output: String?
+  @Option(help: "Frames per second of the file. Default: the saved run's, else the checkpoint's.") var fps: Int?
+  @Option(help: "The device to compute on: cpu.") var device = "cpu"
+  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
+  @Flag(
+    name: .long, inversion: .prefixedNo,
+    help: "Decode large videos in overlapping tiles (default); without, the decoder takes far more memory.")
+  var vaeTiling: Bool?
+  @Option(
+    help: ArgumentHelp(
+      "Write the frames before quantization as safetensors, key video, float32 [1, 3, F, H, W].", valueName: "file"))
+  var saveFrames: String?
+
+  func run() throws {
+    let observer = RunObserver()
+    let (pipeline, latents, path, writer) = try RefusedBeforeWork.checking { try prepare(observer) }
+    StopSignals.install()
+    do {
+      try pipeline.decode(latents, tiling: tiling, into: writer)
+      try writer.finish()
+    } catch {
+      // A key press reaches the encoder too, which then fails.
+      if let signal = StopSignals.received {
+        throw Interruption(signal: signal, consequence: "the latents are unchanged in \(self.latents)")
+      }
+      throw error
+    }
+    if let saveFrames { try writer.saveFrames(to: saveFrames) }
+    try Console.result(path)
+  }
+
+  private var tiling: Bool { vaeTiling ?? true }
+
+  /// Finds everything that can be wrong before anything is computed.
+  private func prepare(
+    _ observer: RunObserver
+  ) throws -> (pipeline: VideoPipeline, latents: Tensor, path: String, output: VideoOutput) {
+    let checkpoint = try Checkpoint(path: latents)
+    let run = SavedRun.isSavedRun(checkpoint) ? try SavedRun(contentsOf: latents) : nil
+    guard let tensor = run?.state.latents ?? checkpoint["latents"]?.tensor else {
+      throw RequestError(
+        "missing tensor", at: latents, expected: "a tensor named latents", found: "none",
+        remedy: "give a file of generate --save-latents or NAME.run.safetensors")
+    }
+    let model = try ModelFolder(self.model ?? run?.details["model"] ?? DemoModel.locate())
+    let backend = try RunOptions.backend(device: device, threads: threads)
+    let pipeline = VideoPipeline(model, in: ForwardContext(backend: backend), observer: observer)
+    let size = try pipeline.checkLatents(tensor, named: latents)
+    try pipeline.verify([])
+    if let run, run.details["steps"] != "\(run.state.step)" {
+      let steps = run.details["steps"] ?? "?"
+      observer.warn("the run was stopped after step \(run.state.step) of \(steps): the video is noisy")
+    }
+
+    guard let name = output ?? run?.details["output"] else {
+      throw RequestError(
+        "missing output", at: "--output", expected: "a file ending in .mp4 or a folder ending in /", found: "nothing",
+        remedy: "say where the video goes")
+    }
+    let path = try OutputPlan.named(name, count: 1)[0]
+    let rate = fps ?? run?.details["fps"].flatMap { Int($0) } ?? model.defaults.framesPerSecond
+    try GeneratePlan.require((1...1000).contains(rate), "invalid frame rate", "--fps", "1 to 1000", "\(rate)")
+    let ffmpeg = try FFmpeg.find()
+    if !path.hasSuffix("/") { try ffmpeg.requireEncoder() }
+    try OutputPlan.checkVideo(path)
+    let prefix = "metadata."
+    let stored = (run?.details ?? [:]).filter { $0.key.hasPrefix(prefix) }
+    let metadata = Dictionary(uniqueKeysWithValues: stored.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
+    let writer = try VideoOutput(
+      path: path, height: size.height, width: size.width, framesPerSecond: rate, metadata: metadata, ffmpeg: ffmpeg,
+      keepsFrames: saveFrames != nil)
+    return (pipeline, tensor, path, writer)
+  }
+}

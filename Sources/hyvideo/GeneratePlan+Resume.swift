@@ -1,0 +1,117 @@
+import CPUBackend
+import Foundation
+import Generation
+
+// Saving a run, and going on with one.
+
+extension GeneratePlan {
+  /// The file that a job is saved in: beside its output.
+  func runPath(_ job: GenerateJob) -> String { resumed?.path ?? beside(job, ".run.safetensors") }
+
+  /// A file beside a job's output.
+  func beside(_ job: GenerateJob, _ suffix: String) -> String {
+    let path = job.path.hasSuffix("/") ? String(job.path.dropLast()) : (job.path as NSString).deletingPathExtension
+    return path + suffix
+  }
+
+  /// Everything that decides a request's latents.
+  func identity(_ request: GenerationRequest) -> RunIdentity {
+    RunIdentity(
+      request,
+      others: ["version": ProgramVersion.current, "checkpoint_sha256": checkpointDigest, "device": backend.name])
+  }
+
+  /// What a resumed run takes over beside its identity, and a decoder needs.
+  func details(_ job: GenerateJob) throws -> [String: String] {
+    var details = [
+      "model": Self.absolute(model.root), "output": Self.absolute(job.path), "fps": "\(framesPerSecond)",
+      "threads": "\(threads)", "vae_tiling": "\(job.request.vaeTiling)", "steps": "\(job.request.steps)",
+    ]
+    details["cache"] = job.request.cache.method
+    details["cache_options"] = job.request.cache.options.map { "\($0.key)=\($0.value)" }.sorted()
+      .joined(separator: "\n")
+    details["dit_weight"] = transformerOverride.map(Self.absolute)
+    for (key, value) in try metadata(job) { details["metadata.\(key)"] = value }
+    return details
+  }
+
+  /// What the video's file says of itself.
+  func metadata(_ job: GenerateJob) throws -> [String: String] {
+    let request = job.request
+    return [
+      "title": request.prompt, "prompt": request.prompt, "seed": "\(request.seed)",
+      "settings": try GenerationReport.settingsLine(request, plan: self), "checkpoint_sha256": checkpointDigest,
+      "generator": "hyvideo \(ProgramVersion.current)",
+    ]
+  }
+
+  func saver(_ job: GenerateJob) throws -> RunSaver {
+    RunSaver(
+      path: runPath(job), identity: identity(job.request), details: try details(job), interval: saveInterval,
+      group: group)
+  }
+
+  /// Refuses a run that is another than the one that was saved, and names what differs.
+  func requireSame(_ saved: SavedRun, _ path: String) throws(RequestError) {
+    guard jobs.count == 1, let job = jobs.first else {
+      throw RequestError(
+        "several videos", at: "--resume", expected: "one", found: "\(jobs.count)",
+        remedy: "leave --num-videos and --prompt-file out; the file has the prompt")
+    }
+    let new = identity(job.request)
+    for name in new.differences(from: saved.identity) {
+      // Noise has no part in the steps that follow.
+      if name == "initialNoise" && initialNoise == nil { continue }
+      throw RequestError(
+        "another run", at: "\(path): \(ResumedFlags.names[name] ?? name)",
+        expected: saved.identity.values[name] ?? "none", found: new.values[name] ?? "none",
+        remedy: "leave the flag out or start a new run")
+    }
+  }
+
+  private static func absolute(_ path: String) -> String {
+    let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
+    return path.hasSuffix("/") && !absolute.hasSuffix("/") ? absolute + "/" : absolute
+  }
+}
+
+/// Takes over a saved run's settings.
+enum ResumedFlags {
+  /// The flags behind the parts of an identity.
+  static let names = [
+    "prompt": "--prompt", "negativePrompt": "--neg-prompt", "seed": "--seed", "height": "--video-size",
+    "width": "--video-size", "frames": "--video-length", "steps": "--infer-steps", "cfgScale": "--cfg-scale",
+    "embeddedGuidance": "--embedded-cfg-scale", "flowShift": "--flow-shift", "flowReverse": "--flow-reverse",
+    "initialNoise": "--initial-noise", "device": "--device", "cache": "--cache",
+  ]
+
+  /// Fills the flags that were not given.
+  static func fill(_ command: inout GenerateCommand, from run: SavedRun) {
+    let (values, details) = (run.identity.values, run.details)
+    func value<Value: LosslessStringConvertible>(_ given: Value?, _ name: String) -> Value? {
+      given ?? values[name].flatMap { Value($0) }
+    }
+    if command.prompt.promptFile == nil { command.prompt.prompt = value(command.prompt.prompt, "prompt") }
+    command.prompt.negPrompt = value(command.prompt.negPrompt, "negativePrompt").flatMap { $0.isEmpty ? nil : $0 }
+    command.prompt.seed = value(command.prompt.seed, "seed")
+    if command.video.videoSize.isEmpty {
+      command.video.videoSize = ["height", "width"].compactMap { values[$0].flatMap { Int($0) } }
+    }
+    command.video.videoLength = value(command.video.videoLength, "frames")
+    command.video.fps = command.video.fps ?? details["fps"].flatMap { Int($0) }
+    command.sampling.inferSteps = value(command.sampling.inferSteps, "steps")
+    command.sampling.cfgScale = value(command.sampling.cfgScale, "cfgScale")
+    command.sampling.embeddedCfgScale = value(command.sampling.embeddedCfgScale, "embeddedGuidance")
+    command.sampling.flowShift = value(command.sampling.flowShift, "flowShift")
+    command.sampling.flowReverse = value(command.sampling.flowReverse, "flowReverse")
+    if command.cache.cache == nil, !command.cache.teacache, command.cache.cacheOption.isEmpty {
+      command.cache.cache = details["cache"]
+      command.cache.cacheOption = details["cache_options"].map { $0.split(separator: "\n").map(String.init) } ?? []
+    }
+    command.checkpoint.model = command.checkpoint.model ?? details["model"]
+    command.checkpoint.ditWeight = command.checkpoint.ditWeight ?? details["dit_weight"]
+    command.running.threads = command.running.threads ?? details["threads"].flatMap { Int($0) }
+    command.running.vaeTiling = command.running.vaeTiling ?? details["vae_tiling"].flatMap { Bool($0) }
+    command.output.output = command.output.output ?? details["output"]
+  }
+}

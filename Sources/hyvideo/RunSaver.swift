@@ -1,0 +1,121 @@
+import Checkpoints
+import Collectives
+import Foundation
+import Generation
+import HunyuanVideo
+
+/// Saves a run as it goes: every so many steps, when it is stopped, and always before decoding.
+final class RunSaver {
+  /// Without an interval: runs that will take this long are saved…
+  private static let longRun = 300.0
+  /// …this often, in seconds.
+  private static let automaticInterval = 60.0
+
+  let path: String
+  private let identity: RunIdentity
+  private let details: [String: String]
+  private let interval: Int?
+  private let group: any ProcessGroup
+  private let clock = ContinuousClock()
+  private var start: (time: ContinuousClock.Instant, step: Int)?
+  private var lastSave: ContinuousClock.Instant?
+  private var hasFailed = false
+  /// Steps in the file.
+  private var savedStep: Int?
+
+  /// - Parameter interval: steps between two saves; 0 for none, nil to save long runs by time.
+  init(path: String, identity: RunIdentity, details: [String: String], interval: Int?, group: any ProcessGroup) {
+    (self.path, self.identity, self.details) = (path, identity, details)
+    (self.interval, self.group) = (interval, group)
+    if group.rank == 0 { removeLeftovers() }
+  }
+
+  /// A process that was killed while it saved leaves `PATH.PROCESS.partial`.
+  private func removeLeftovers() {
+    let folder = (path as NSString).deletingLastPathComponent
+    let (prefix, suffix) = ((path as NSString).lastPathComponent + ".", ".partial")
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? []
+    where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
+      guard let process = pid_t(name.dropFirst(prefix.count).dropLast(suffix.count)), kill(process, 0) != 0 else {
+        continue
+      }
+      unlink((folder.isEmpty ? "" : folder + "/") + name)
+    }
+  }
+
+  /// What a stopped run leaves, for its last message.
+  var consequence: String? {
+    savedStep.map { step in
+      "the run is saved in \(path) after step \(step) of \(details["steps"] ?? "?"); go on with: "
+        + ShellCommand.line(["hyvideo", "generate", "--resume", path])
+    }
+  }
+
+  /// How to decode what is saved, where the latents are complete.
+  func decodeCommand(tiling: Bool) -> String {
+    ShellCommand.line(
+      ["hyvideo", "decode", path, "--model", details["model"] ?? "", "--output", details["output"] ?? ""]
+        + (tiling ? [] : ["--no-vae-tiling"]))
+  }
+
+  /// Whether the file holds the latents of the last step.
+  private(set) var isComplete = false
+
+  /// Saves where it is time to.
+  /// - Returns: warnings.
+  /// - Throws: `Interruption` where a signal has come.
+  func stateDidChange(step: Int, of steps: Int, _ state: () throws -> SamplerState?) throws -> [String] {
+    let now = clock.now
+    let first = start ?? (now, step)
+    start = first
+    // The first rank decides for all.
+    let answer = try group.broadcast([UInt8(StopSignals.received ?? 0)], from: 0)
+    let signal = Int32(answer.first ?? 0)
+    var warnings: [String] = []
+    if signal != 0 || step == steps || isDue(step, of: steps, since: first, now: now) {
+      warnings = save(step, isLast: step == steps, state)
+      lastSave = clock.now
+    }
+    if signal != 0 { throw Interruption(signal: signal, consequence: consequence) }
+    return warnings
+  }
+
+  private func isDue(
+    _ step: Int, of steps: Int, since first: (time: ContinuousClock.Instant, step: Int), now: ContinuousClock.Instant
+  ) -> Bool {
+    if step == first.step { return false }
+    if let interval { return interval > 0 && step % interval == 0 }
+    let elapsed = first.time.duration(to: now) / .seconds(1)
+    let total = elapsed / Double(step - first.step) * Double(steps - first.step)
+    return total > Self.longRun && (lastSave ?? first.time).duration(to: now) > .seconds(Self.automaticInterval)
+  }
+
+  /// A run does not end because it cannot be saved.
+  private func save(_ step: Int, isLast: Bool, _ state: () throws -> SamplerState?) -> [String] {
+    do {
+      // With several ranks each has a part of a cache's tensors.
+      guard let state = try state(), group.size == 1 || state.caches.allSatisfy(\.tensors.isEmpty) else {
+        defer { hasFailed = true }
+        return hasFailed ? [] : ["this step cache cannot be saved: the run can be resumed from its last step alone"]
+      }
+      if group.rank == 0 { try SavedRun(identity: identity, details: details, state: state).write(to: path) }
+      (savedStep, isComplete) = (step, isLast)
+      return []
+    } catch {
+      defer { hasFailed = true }
+      return hasFailed ? [] : ["the run is not saved: \(error)"]
+    }
+  }
+
+  /// The video is whole: the file has served.
+  func remove() { if group.rank == 0 { unlink(path) } }
+
+  /// Says how to go on after a failure, where the latents are safe.
+  func explaining<Result>(tiling: Bool, _ decode: () throws -> Result) throws -> Result {
+    do { return try decode() } catch {
+      if let signal = StopSignals.received { throw Interruption(signal: signal, consequence: consequence) }
+      if !isComplete { throw error }
+      throw DecodingFailure(reason: error, command: decodeCommand(tiling: tiling))
+    }
+  }
+}

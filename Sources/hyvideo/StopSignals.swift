@@ -1,0 +1,64 @@
+import Foundation
+import Synchronization
+
+/// INT and TERM end a run between two parts of its work, so that it can be saved; a second one ends it at once.
+enum StopSignals {
+  private static let number = Atomic<Int32>(0)
+
+  /// The signal that has come, if any.
+  static var received: Int32? {
+    let value = number.load(ordering: .relaxed)
+    return value == 0 ? nil : value
+  }
+
+  static func install() {
+    // Made before a handler may need it.
+    number.store(0, ordering: .relaxed)
+    for name in [SIGINT, SIGTERM] {
+      signal(name) { received in
+        StopSignals.number.store(received, ordering: .relaxed)
+        signal(received, SIG_DFL)
+      }
+    }
+    // Some programs start others with these blocked.
+    var names = sigset_t()
+    sigemptyset(&names)
+    for name in [SIGINT, SIGTERM] { sigaddset(&names, name) }
+    pthread_sigmask(SIG_UNBLOCK, &names, nil)
+  }
+}
+
+/// A run that a signal ended.
+struct Interruption: Error, CustomStringConvertible {
+  let signal: Int32
+  /// What was kept, and how to go on.
+  let consequence: String?
+
+  /// What shells give for a program that a signal ended.
+  var status: Int32 { 128 + signal }
+
+  var description: String {
+    "interrupted: \(signal == SIGINT ? "SIGINT" : "SIGTERM"): "
+      + (consequence ?? "nothing was computed that could be kept")
+  }
+}
+
+/// A decoder or encoder that failed after the latents were saved.
+struct DecodingFailure: Error, CustomStringConvertible {
+  let reason: any Error
+  /// Finishes the video.
+  let command: String
+
+  var description: String { "\(reason); the latents are saved, finish the video with: \(command)" }
+}
+
+/// Words as a shell takes them back.
+enum ShellCommand {
+  static func line(_ words: [String]) -> String { words.map(quoted).joined(separator: " ") }
+
+  private static func quoted(_ word: String) -> String {
+    let plain =
+      !word.isEmpty && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./=:+,@".contains($0)) }
+    return plain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
+  }
+}

@@ -1,0 +1,184 @@
+import Checkpoints
+import Foundation
+import TensorCore
+import TensorTesting
+import Testing
+
+/// A run that ends before its time goes on later, with the same bits.
+@Suite(.serialized) struct ResumeTests {
+  private let settings = [
+    "--prompt", "A red ball moves from left to right on a black background.", "--seed", "11", "--infer-steps", "600",
+    "--video-length", "1", "--threads", "1",
+  ]
+
+  private func generate(_ folder: TemporaryFolder, _ more: [String]) throws -> Program.Result {
+    try Program.run(["generate"] + settings + more + ["--output", folder.path("a.mp4")])
+  }
+
+  /// The whole run's latents after each step.
+  private func uninterrupted(_ folder: TemporaryFolder) throws -> Checkpoint {
+    let result = try generate(folder, ["--save-latents", folder.path("whole.safetensors")])
+    #expect(result.status == 0, "\(result.errors)")
+    try FileManager.default.removeItem(atPath: folder.path("a.mp4"))
+    return try Checkpoint(path: folder.path("whole.safetensors"))
+  }
+
+  /// Resumes where a run was saved, and compares.
+  private func expectSameLatents(_ folder: TemporaryFolder, as whole: Checkpoint) throws {
+    let saved = folder.path("a.run.safetensors")
+    let result = try Program.run(["generate", "--resume", saved, "--save-latents", folder.path("rest.safetensors")])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output == folder.path("a.mp4") + "\n")
+    let rest = try Checkpoint(path: folder.path("rest.safetensors"))
+    for tensor in rest.tensors {
+      #expect(tensor.tensor.floats() == whole[tensor.name]?.tensor.floats(), "\(tensor.name) differs")
+    }
+    #expect(rest["latents"] != nil && FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+    #expect(!FileManager.default.fileExists(atPath: saved), "the video is whole: its saved run should be gone")
+    try FileManager.default.removeItem(atPath: folder.path("a.mp4"))
+  }
+
+  @Test func `a run that is killed at any moment goes on with the same bits`() throws {
+    let folder = TemporaryFolder()
+    let whole = try uninterrupted(folder)
+    var resumed = 0
+    for moment in [0, 0.02, 0.05, 0.1, 0.2] {
+      let process = try Program.start(
+        ["generate"] + settings + ["--checkpoint-every", "1", "--output", folder.path("a.mp4")])
+      while process.isRunning && !FileManager.default.fileExists(atPath: folder.path("a.run.safetensors")) {
+        Thread.sleep(forTimeInterval: 0.001)
+      }
+      Thread.sleep(forTimeInterval: moment)
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+      if FileManager.default.fileExists(atPath: folder.path("a.run.safetensors")) {
+        resumed += 1
+        try expectSameLatents(folder, as: whole)
+      }
+      try? FileManager.default.removeItem(atPath: folder.path("a.mp4"))
+    }
+    #expect(resumed > 0, "no run was killed between its first step and its end")
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM])
+  func `a signal saves the run, says how to go on and gives the shell's status`(_ signal: Int32) throws {
+    let folder = TemporaryFolder()
+    let whole = try uninterrupted(folder)
+    let process = try Program.start(
+      ["generate"] + settings + ["--checkpoint-every", "0", "--output", folder.path("a.mp4")],
+      errors: folder.path("errors"))
+    while !(try String(contentsOfFile: folder.path("errors"), encoding: .utf8)).contains("denoise: 1/") {
+      Thread.sleep(forTimeInterval: 0.001)
+      if !process.isRunning { break }
+    }
+    kill(process.processIdentifier, signal)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 128 + signal)
+    let errors = try String(contentsOfFile: folder.path("errors"), encoding: .utf8)
+    let last = errors.split(separator: "\n").last.map(String.init) ?? ""
+    #expect(last.contains("--resume \(folder.path("a.run.safetensors"))"), "\(errors)")
+    try expectSameLatents(folder, as: whole)
+  }
+
+  @Test func `another setting, checkpoint or a damaged file is refused by its name`() throws {
+    let folder = TemporaryFolder()
+    let saved = try savedRun(folder)
+    for (flags, word) in [
+      (["--seed", "12"], "--seed"), (["--infer-steps", "601"], "--infer-steps"),
+      (["--flow-shift", "2"], "--flow-shift"),
+      (["--prompt", "A blue square."], "--prompt"), (["--video-size", "64", "80"], "--video-size"),
+      (["--num-videos", "2"], "--num-videos"), (["--checkpoint-every", "-1"], "--checkpoint-every"),
+    ] {
+      let result = try Program.run(["generate", "--resume", saved] + flags)
+      #expect(result.status == 64 && result.errorLine.contains(word), "\(flags): \(result.errors)")
+    }
+    // The same settings again are no contradiction; another checkpoint is.
+    let model = try folder.copyOfDemo()
+    let path = model + "/hunyuan-video-t2v-720p/vae/pytorch_model.safetensors"
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    bytes[bytes.count - 1] ^= 1
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let other = try Program.run(["generate", "--resume", saved, "--model", model] + settings)
+    #expect(other.status == 64 && other.errorLine.contains("checkpoint_sha256"), "\(other.errors)")
+
+    // One changed bit, and a file that ends too early.
+    var damaged = try Data(contentsOf: URL(fileURLWithPath: saved))
+    damaged[damaged.count - 9] ^= 1
+    try damaged.write(to: URL(fileURLWithPath: folder.path("bit.safetensors")))
+    try damaged.prefix(damaged.count / 2).write(to: URL(fileURLWithPath: folder.path("cut.safetensors")))
+    for name in ["bit.safetensors", "cut.safetensors", "whole.safetensors", "absent.safetensors"] {
+      let result = try Program.run(["generate", "--resume", folder.path(name)])
+      #expect(result.status == 64 && result.errorLine.contains(name), "\(result.errors)")
+    }
+  }
+
+  /// A run that was stopped after some steps.
+  private func savedRun(_ folder: TemporaryFolder) throws -> String {
+    let path = folder.path("a.run.safetensors")
+    let process = try Program.start(
+      ["generate"] + settings + ["--checkpoint-every", "1", "--output", folder.path("a.mp4")])
+    while process.isRunning && !FileManager.default.fileExists(atPath: path) { Thread.sleep(forTimeInterval: 0.002) }
+    kill(process.processIdentifier, SIGTERM)
+    process.waitUntilExit()
+    return path
+  }
+
+  @Test func `a failed encoder leaves the latents, and the printed command finishes the video`() throws {
+    let folder = TemporaryFolder()
+    // An encoder that answers questions and then dies.
+    let encoder = folder.path("ffmpeg")
+    try """
+    #!/bin/sh
+    case "$*" in *rawvideo*libx264*) cat > /dev/null & sleep 0.1; kill -9 $$;; *) exec ffmpeg "$@";; esac
+    """.write(toFile: encoder, atomically: true, encoding: .utf8)
+    chmod(encoder, 0o755)
+    let failed = try Program.run(
+      ["generate"] + settings + ["--output", folder.path("a b.mp4")], environment: ["HYVIDEO_FFMPEG": encoder])
+    #expect(failed.status == 1, "\(failed.errors)")
+    let command = failed.errorLine.components(separatedBy: "finish the video with: hyvideo ").last ?? ""
+    #expect(command.hasPrefix("decode "), "\(failed.errors)")
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = ["-c", "'\(Program.path)' \(command) > /dev/null 2>&1"]
+    try shell.run()
+    shell.waitUntilExit()
+    #expect(shell.terminationStatus == 0)
+    let direct = try Program.run(["generate"] + settings + ["--output", folder.path("b.mp4")])
+    #expect(direct.status == 0)
+    let files = try ["a b.mp4", "b.mp4"].map { try Data(contentsOf: URL(fileURLWithPath: folder.path($0))) }
+    #expect(files[0] == files[1], "the same latents, settings and metadata should give the same file")
+  }
+
+  @Test func `a full disk costs the saved run, not the video`() throws {
+    let folder = TemporaryFolder()
+    // A folder in the way of the state file stands for any place that cannot be written.
+    try FileManager.default.createDirectory(
+      atPath: folder.path("a.run.safetensors/x"), withIntermediateDirectories: true)
+    let result = try generate(folder, ["--checkpoint-every", "1"])
+    #expect(result.status == 0 && result.errors.contains("warning: the run is not saved"), "\(result.errors)")
+    #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `decode refuses what holds no latents of this checkpoint`() throws {
+    let folder = TemporaryFolder()
+    try SafetensorsWriter.write(
+      [("latents", Tensor(repeating: 0, shape: [1, 3, 1, 8, 8]))], to: folder.path("three.safetensors"))
+    try SafetensorsWriter.write(
+      [("latents", Tensor(repeating: .nan, shape: [1, 16, 1, 8, 8]))], to: folder.path("nan.safetensors"))
+    try SafetensorsWriter.write(
+      [("other", Tensor(repeating: 0, shape: [1, 16, 1, 8, 8]))], to: folder.path("other.safetensors"))
+    try SafetensorsWriter.write(
+      [("latents", Tensor(repeating: 0, shape: [1, 16, 1, 8, 8]))], to: folder.path("good.safetensors"))
+    for (name, word) in [
+      ("three.safetensors", "[1, 16, F, H, W]"), ("nan.safetensors", "NaN"), ("other.safetensors", "latents"),
+      ("absent.safetensors", "absent"),
+    ] {
+      let result = try Program.run(["decode", folder.path(name), "--output", folder.path("a.mp4")])
+      #expect(result.status == 64 && result.errorLine.contains(word), "\(result.errors)")
+    }
+    let missing = try Program.run(["decode", folder.path("good.safetensors")])
+    #expect(missing.status == 64 && missing.errorLine.contains("--output"))
+    let good = try Program.run(["decode", folder.path("good.safetensors"), "--output", folder.path("frames/")])
+    #expect(good.status == 0, "\(good.errors)")
+  }
+}
