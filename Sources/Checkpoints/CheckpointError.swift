@@ -38,6 +38,8 @@ public enum CheckpointError: Error, Sendable, Equatable {
   case notAdopted(file: String, key: String, reason: String)
   /// A field of a configuration is absent, of the wrong type or out of range.
   case invalidConfiguration(file: String, key: String, expected: String, found: String)
+  /// A file holds another network than the one that is wanted, or none that is known.
+  case unrecognized(file: String, expected: String, found: String)
   /// The system refuses to create or write a file.
   case unwritable(file: String, reason: String)
 
@@ -92,6 +94,9 @@ extension CheckpointError: CustomStringConvertible {
       "cannot load weight: \(file.oneLine): \(key.oneLine): \(reason.oneLine)"
     case .invalidConfiguration(let file, let key, let expected, let found):
       "invalid configuration: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found); correct the file"
+    case .unrecognized(let file, let expected, let found):
+      "wrong network: \(file.oneLine): expected a \(expected), found \(found.oneLine); "
+        + "name another file (docs/checkpoints.md lists those that are read)"
     case .unwritable(let file, let reason):
       "cannot write file: \(file.oneLine): expected a writable place, found: \(reason); check folder and free space"
     }

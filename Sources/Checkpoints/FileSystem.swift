@@ -7,7 +7,7 @@ import TensorCore
 #endif
 
 /// What is in folders.
-enum FileSystem {
+public enum FileSystem {
   enum Kind { case file, folder, other, absent }
 
   static func kind(of path: String) -> Kind {
@@ -20,8 +20,15 @@ enum FileSystem {
     }
   }
 
+  /// Whether a path leads to a regular file.
+  public static func isFile(_ path: String) -> Bool { kind(of: path) == .file }
+
+  /// Whether a path leads to a folder.
+  public static func isFolder(_ path: String) -> Bool { kind(of: path) == .folder }
+
   /// The names in a folder, sorted.
-  static func names(inFolder path: String) throws(CheckpointError) -> [String] {
+  /// - Throws: `CheckpointError.unreadable`.
+  public static func names(inFolder path: String) throws(CheckpointError) -> [String] {
     guard let folder = opendir(path) else { throw .unreadable(file: path, reason: FileError.reason(errno)) }
     defer { closedir(folder) }
     var names: [String] = []
@@ -35,12 +42,17 @@ enum FileSystem {
   }
 
   /// `folder/name`.
-  static func join(_ folder: String, _ name: String) -> String {
+  public static func join(_ folder: String, _ name: String) -> String {
     folder.hasSuffix("/") ? folder + name : folder + "/" + name
   }
 
+  /// The folder that a file is in.
+  public static func folder(of path: String) -> String {
+    path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+  }
+
   /// The last component of a path.
-  static func name(of path: String) -> String {
+  public static func name(of path: String) -> String {
     path.split(separator: "/").last.map(String.init) ?? path
   }
 }

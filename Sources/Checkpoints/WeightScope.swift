@@ -51,7 +51,12 @@ public struct WeightScope: Sendable {
 
   private func canonical(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
 
-  private func stored(_ name: String) -> CheckpointTensor? { checkpoint[keys.storedKey(for: canonical(name))] }
+  /// Where a parameter is stored, and the tensors there; nil where one of them is absent.
+  private func stored(_ name: String) -> (parameter: StoredParameter, tensors: [CheckpointTensor])? {
+    let parameter = keys.stored(canonical(name))
+    let tensors = parameter.keys.compactMap { checkpoint[$0] }
+    return tensors.count == parameter.keys.count ? (parameter, tensors) : nil
+  }
 }
 
 // MARK: Taking parameters
@@ -60,22 +65,63 @@ extension WeightScope {
   /// Whether the checkpoint has a tensor at `name`.
   public func has(_ name: String) -> Bool { stored(name) != nil }
 
-  /// The shape of the tensor at `name`, for sizes that are not written down.
-  public func shape(of name: String) -> Shape? { stored(name)?.shape }
+  /// The shape of the parameter at `name`, for sizes that are not written down.
+  public func shape(of name: String) -> Shape? { stored(name).flatMap { Shape(joiningRows: $0.tensors.map(\.shape)) } }
+
+  /// The canonical names of all parameters below this scope that a network may ask for, each once, in the order of the
+  /// files.
+  public var names: [String] {
+    var seen: Set<String> = []
+    return checkpoint.tensors.compactMap { tensor in
+      if keys.isForeign(tensor.name) { return nil }
+      let name = keys.name(forStoredKey: tensor.name)
+      let prefix = path.isEmpty ? "" : path + "."
+      return name.hasPrefix(prefix) && seen.insert(name).inserted ? String(name.dropFirst(prefix.count)) : nil
+    }
+  }
 
   /// Takes a parameter.
+  /// - Precondition: every release has it in one tensor; see `rowParts`.
   /// - Throws: `CheckpointError` where the key is absent, has another shape or does not hold floating-point numbers, or
   ///   where the device refuses it.
   public func weight(_ name: String, shape: Shape) throws(CheckpointError) -> Weight {
     if let weight = try optionalWeight(name, shape: shape) { return weight }
-    let key = keys.storedKey(for: canonical(name))
-    throw .missingKey(file: checkpoint.path, key: key, shape: shape, similar: similarKeys(to: key))
+    throw missing(name, shape: shape)
   }
 
   /// Takes a parameter where the checkpoint has it; nil where it does not.
   /// - Throws: as `weight(_:shape:)`, but not for an absent key.
   public func optionalWeight(_ name: String, shape: Shape) throws(CheckpointError) -> Weight? {
-    guard let tensor = stored(name) else { return nil }
+    guard let (parameter, tensors) = stored(name) else { return nil }
+    precondition(
+      tensors.count == 1 && parameter.rows == .inOrder, "weight scope: \(canonical(name)) is stored in parts")
+    return try take(tensors[0], shape: shape)
+  }
+
+  /// Takes a parameter as the parts of its rows, in order, as the release stores them: nothing is copied to join what it
+  /// keeps apart.
+  /// - Throws: as `weight(_:shape:)`.
+  public func rowParts(_ name: String, shape: Shape) throws(CheckpointError) -> [Weight] {
+    guard let (parameter, tensors) = stored(name) else { throw missing(name, shape: shape) }
+    let joined = Shape(joiningRows: tensors.map(\.shape))
+    guard joined == shape else {
+      let key = parameter.keys.joined(separator: " + ")
+      throw .wrongShape(file: tensors[0].file, key: key, expected: shape, found: joined ?? tensors[0].shape)
+    }
+    var parts: [Weight] = []
+    for tensor in tensors {
+      let weight = try take(tensor, shape: tensor.shape)
+      switch parameter.rows {
+      case .inOrder: parts.append(weight)
+      case .halvesSwapped:
+        let (rows, half) = (tensor.shape[0], tensor.shape[0] / 2)
+        parts += [weight.rows(half..<rows), weight.rows(0..<half)]
+      }
+    }
+    return parts
+  }
+
+  private func take(_ tensor: CheckpointTensor, shape: Shape) throws(CheckpointError) -> Weight {
     guard tensor.shape == shape else {
       throw .wrongShape(file: tensor.file, key: tensor.name, expected: shape, found: tensor.shape)
     }
@@ -91,6 +137,12 @@ extension WeightScope {
     } catch {
       throw .notAdopted(file: tensor.file, key: tensor.name, reason: "\(error)")
     }
+  }
+
+  private func missing(_ name: String, shape: Shape) -> CheckpointError {
+    let wanted = keys.stored(canonical(name)).keys
+    let key = wanted.first { checkpoint[$0] == nil } ?? wanted[0]
+    return .missingKey(file: checkpoint.path, key: key, shape: shape, similar: similarKeys(to: key))
   }
 
   /// Up to three keys that begin and end like one that is missing.
@@ -136,10 +188,24 @@ extension WeightScope {
     let patterns = patterns.map { NamePattern(canonical($0)) }
     let prefix = path.isEmpty ? "" : path + "."
     return checkpoint.tensors.map(\.name).filter { key in
-      if used.contains(key) { return false }
+      if used.contains(key) || keys.isForeign(key) { return false }
       let name = keys.name(forStoredKey: key)
       return name.hasPrefix(prefix) && !ignored.contains { name.hasPrefix($0) }
         && !patterns.contains { $0.matches(name) }
     }
+  }
+}
+
+extension Shape {
+  /// The shape of tensors joined along their rows; nil where they differ beside those.
+  fileprivate init?(joiningRows shapes: [Shape]) {
+    guard let first = shapes.first, first.rank > 0,
+      shapes.allSatisfy({ $0.rank == first.rank && $0.dimensions.dropFirst() == first.dimensions.dropFirst() })
+    else {
+      guard shapes.count == 1 else { return nil }
+      self = shapes[0]
+      return
+    }
+    self.init([shapes.reduce(0) { $0 + $1[0] }] + first.dimensions.dropFirst())
   }
 }

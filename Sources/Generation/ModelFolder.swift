@@ -1,125 +1,175 @@
 public import Checkpoints
-import Foundation
-public import Tokenizers
+public import HunyuanVideo
 
 /// Where the parts of a checkpoint are.
 ///
-/// A folder has Tencent's layout (`hunyuan-video-t2v-720p/transformers`, `hunyuan-video-t2v-720p/vae`, `text_encoder`,
-/// `text_encoder_2`), or a `model.json` that names the parts and the defaults.
+/// A folder has the layout of one of the releases (`ModelLayout`), recognized by the transformer's folder, or a
+/// `model.json` that names the parts and the defaults.
 public struct ModelFolder: Sendable {
   public let root: String
-  /// A file, or a folder holding one.
+  /// How the folder is arranged; nil where only flags and `model.json` say where parts are.
+  public let layout: ModelLayout?
+  /// Files, or folders holding the shards of one network.
   public let transformer: String
   public let autoencoder: String
-  /// Folders with weights, configuration and tokenizer.
   public let textEncoder: String
   public let textEncoder2: String
+  /// Folders with tokenizer files.
+  public let tokenizer: String
+  public let tokenizer2: String
   public let defaults: ModelDefaults
 
-  /// - Parameter transformerOverride: weights to use instead of the folder's (`--dit-weight`).
-  /// - Throws: `RequestError` naming the first part that is missing; `CheckpointError` for a malformed `model.json`.
-  public init(_ root: String, transformerOverride: String? = nil) throws {
-    try Self.require(root, isFolder: true, part: "checkpoint folder", flag: "--model")
+  /// - Parameter parts: files to use instead of the folder's (`--dit-weight` and others).
+  /// - Throws: `RequestError` naming the first part that is missing or has several candidates; `CheckpointError` for a
+  ///   malformed `model.json`.
+  public init(_ root: String, parts: ModelParts = ModelParts()) throws {
+    guard FileSystem.isFolder(root) else {
+      throw Self.missing("checkpoint folder", at: root, expected: "a folder", flag: "--model")
+    }
     self.root = root
     let description = root + "/model.json"
     var files: ConfigurationReader?
     var defaults = ModelDefaults()
-    if FileManager.default.fileExists(atPath: description) {
+    if FileSystem.isFile(description) {
       let reader = try ConfigurationReader(contentsOf: description)
       files = try reader.object("files")
       if let values = try reader.object("defaults") { defaults = try ModelDefaults(values) }
     }
     self.defaults = defaults
+    let layout = try Self.layout(of: root, transformerIsGiven: parts.transformer != nil || files != nil)
+    self.layout = layout
 
-    let base = "hunyuan-video-t2v-720p"
-    func part(_ name: String, default path: String) throws -> String {
-      root + "/" + (try files?.string(name, default: path) ?? path)
+    func locate(_ part: ModelPart, _ override: String?, _ kind: NetworkKind) throws -> String {
+      if let override { return try Self.weights(in: override, part, kind, flag: part.flag) }
+      if let path = try files?.string(part.name, default: "") ?? nil, !path.isEmpty {
+        return try Self.weights(in: root + "/" + path, part, kind, flag: "--model")
+      }
+      let folders = part.folder(in: layout ?? .tencent)
+      let found = folders.first { FileSystem.isFolder(root + "/" + $0) } ?? folders[0]
+      return try Self.weights(in: root + "/" + found, part, kind, flag: "--model or \(part.flag)")
     }
-    transformer = try transformerOverride ?? part("transformer", default: "\(base)/transformers")
-    autoencoder = try part("vae", default: "\(base)/vae")
-    textEncoder = try part("text_encoder", default: "text_encoder")
-    textEncoder2 = try part("text_encoder_2", default: "text_encoder_2")
-
-    try Self.require(
-      transformer, part: "transformer weights", flag: transformerOverride == nil ? "--model" : "--dit-weight")
-    try Self.require(autoencoder, part: "autoencoder weights", flag: "--model")
-    for folder in [textEncoder, textEncoder2] {
-      try Self.require(folder, isFolder: true, part: "text encoder folder", flag: "--model")
-      try Self.require(folder + "/config.json", part: "text encoder configuration", flag: "--model")
-    }
-    try Self.require(textEncoder + "/tokenizer.json", part: "tokenizer", flag: "--model")
-    if !FileManager.default.fileExists(atPath: textEncoder2 + "/tokenizer.json") {
-      try Self.require(textEncoder2 + "/vocab.json", part: "tokenizer", flag: "--model")
-      try Self.require(textEncoder2 + "/merges.txt", part: "tokenizer", flag: "--model")
-    }
+    transformer = try locate(.transformer, parts.transformer, .transformer)
+    autoencoder = try locate(.autoencoder, parts.autoencoder, .autoencoder)
+    textEncoder = try locate(.textEncoder, parts.textEncoder, .llama)
+    textEncoder2 = try locate(.textEncoder2, parts.textEncoder2, .clip)
+    tokenizer = try Self.tokenizer(
+      parts.tokenizer, [Self.folder(of: textEncoder), root + "/tokenizer", root + "/text_encoder"],
+      [["tokenizer.json"]], flag: "--tokenizer-path")
+    tokenizer2 = try Self.tokenizer(
+      parts.tokenizer2, [Self.folder(of: textEncoder2), root + "/tokenizer_2", root + "/text_encoder_2"],
+      [["tokenizer.json"], ["vocab.json", "merges.txt"]], flag: "--tokenizer-2-path")
   }
 
-  /// The configuration beside weights: in the folder, or in the folder of the file.
-  public static func configuration(beside path: String) throws -> ConfigurationReader {
-    var isFolder: ObjCBool = false
-    _ = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    let folder = isFolder.boolValue ? path : Self.folder(of: path)
-    let file = folder + "/config.json"
-    try require(file, part: "sizes of the network", flag: path)
-    return try ConfigurationReader(contentsOf: file)
+  /// Whether a folder looks like a checkpoint of several networks.
+  public static func isModel(_ path: String) -> Bool {
+    FileSystem.isFile(path + "/model.json")
+      || ModelLayout.allCases.contains { layout in
+        ModelPart.transformer.folder(in: layout).contains { FileSystem.isFolder(path + "/" + $0) }
+      } || FileSystem.isFolder(path + "/text_encoder")
   }
 
-  /// The folder that a file is in. (`NSString.deletingLastPathComponent` traps for names of one character.)
-  private static func folder(of path: String) -> String {
-    path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-  }
-
-  private static func require(_ path: String, isFolder: Bool? = nil, part: String, flag: String) throws(RequestError) {
-    var foundFolder: ObjCBool = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &foundFolder)
-    if exists && (isFolder == nil || isFolder == foundFolder.boolValue) { return }
-    throw RequestError(
-      "missing \(part)", at: path, expected: isFolder == true ? "a folder" : "a file or folder",
-      found: exists ? "something else" : "nothing", remedy: "check \(flag); hyvideo inspect shows what a folder holds")
+  /// The layout whose folder for the transformer is there.
+  private static func layout(of root: String, transformerIsGiven: Bool) throws -> ModelLayout? {
+    var found: [(layout: ModelLayout, folder: String)] = []
+    for layout in ModelLayout.allCases {
+      let folder = ModelPart.transformer.folder(in: layout).first { FileSystem.isFolder(root + "/" + $0) }
+      if let folder { found.append((layout, folder)) }
+    }
+    if found.count > 1 && !transformerIsGiven {
+      throw RequestError(
+        "two layouts", at: root, expected: "one release in a folder",
+        found: found.map { "\($0.folder) of \($0.layout.rawValue)" }.joined(separator: " and "),
+        remedy: "choose with --dit-weight")
+    }
+    if found.isEmpty && FileSystem.isFolder(root + "/text_encoders") { return .comfy }
+    return found.first?.layout
   }
 }
 
-/// What a checkpoint wants where the command line says nothing: `model.json`'s values, else HunyuanVideo's.
-public struct ModelDefaults: Sendable {
-  public var height = 720
-  public var width = 1280
-  public var frames = 129
-  public var framesPerSecond = 24
-  public var steps = 50
-  public var flowShift: Float = 7
-  public var flowReverse = true
-  public var embeddedGuidance: Float = 6
-  public var cfgScale: Float = 1
-  public var negativePrompt = PromptTemplate.defaultNegativePrompt
-  /// Text tokens of a prompt that the transformer is given at most, for videos.
-  public var promptTokens = 256
-  public var skippedLayers = 2
-  public var appliesFinalNorm = false
-  public var videoTemplate = PromptTemplate.video
-  public var imageTemplate = PromptTemplate.image
+// MARK: Networks
 
-  public init() {}
+extension ModelFolder {
+  /// - Throws: `CheckpointError` where the file cannot be read or holds another network.
+  public func transformerNetwork() throws(CheckpointError) -> PublishedNetwork {
+    try PublishedNetwork(path: transformer, expecting: .transformer)
+  }
 
-  init(_ reader: ConfigurationReader) throws {
-    height = try reader.positiveInt("height", default: height)
-    width = try reader.positiveInt("width", default: width)
-    frames = try reader.positiveInt("frames", default: frames)
-    framesPerSecond = try reader.positiveInt("fps", default: framesPerSecond)
-    steps = try reader.positiveInt("steps", default: steps)
-    flowShift = Float(try reader.positiveDouble("flow_shift", default: Double(flowShift)))
-    flowReverse = try reader.bool("flow_reverse", default: flowReverse)
-    embeddedGuidance = Float(try reader.positiveDouble("embedded_guidance", default: Double(embeddedGuidance)))
-    cfgScale = Float(try reader.positiveDouble("cfg_scale", default: Double(cfgScale)))
-    negativePrompt = try reader.string("negative_prompt", default: negativePrompt)
-    promptTokens = try reader.positiveInt("max_prompt_tokens", default: promptTokens)
-    skippedLayers = try reader.int("hidden_state_skip_layer", default: skippedLayers)
-    try reader.require(
-      "hidden_state_skip_layer", (0...ConfigurationReader.largestSize).contains(skippedLayers), "0 or more",
-      "\(skippedLayers)")
-    appliesFinalNorm = try reader.bool("apply_final_norm", default: appliesFinalNorm)
-    videoTemplate = try PromptTemplate(
-      name: "\(reader.file): template", text: reader.string("template", default: videoTemplate.text))
-    imageTemplate = try PromptTemplate(
-      name: "\(reader.file): template_image", text: reader.string("template_image", default: imageTemplate.text))
+  /// - Throws: `CheckpointError` where the file cannot be read or holds another network.
+  public func autoencoderNetwork() throws(CheckpointError) -> PublishedNetwork {
+    try PublishedNetwork(path: autoencoder, expecting: .autoencoder)
+  }
+}
+
+// MARK: Files
+
+extension ModelFolder {
+  private static let weightTypes = ["safetensors", "pt", "pth", "bin", "gguf"]
+
+  /// The weights at a path: the path itself for a file and for a folder of shards, else the one file in the folder that
+  /// holds the wanted network.
+  private static func weights(in path: String, _ part: ModelPart, _ kind: NetworkKind, flag: String) throws -> String {
+    if FileSystem.isFile(path) { return path }
+    guard FileSystem.isFolder(path) else {
+      throw missing("\(kind.title) weights", at: path, expected: "a file or folder", flag: flag)
+    }
+    let names = try FileSystem.names(inFolder: path)
+    if names.contains(where: { $0.hasSuffix(".safetensors.index.json") }) { return path }
+    var files = names.filter { weightTypes.contains(Self.split($0).type.lowercased()) }
+    // A release has the same weights in several formats; the one that is read fastest counts.
+    let safe = files.filter { $0.hasSuffix(".safetensors") }
+    if !safe.isEmpty { files = safe }
+    if safe.count > 1 && safe.allSatisfy({ $0.contains("-of-") }) { return path }
+    let published = ["mp_rank_00_model_states", "pytorch_model"].flatMap { stem in
+      files.filter { Self.split($0).stem == stem }
+    }
+    // Tencent's folder has the 16-bit weights, their 8-bit form and its factors; the first are the default.
+    if let first = published.first { files = [first] }
+    if files.count > 1 {
+      files = files.filter { name in
+        guard let checkpoint = try? Checkpoint(path: path + "/" + name) else { return false }
+        return NamingScheme(of: checkpoint)?.network == kind
+      }
+    }
+    if files.count > 1 {
+      throw RequestError(
+        "several candidates", at: path, expected: "one \(kind.title)", found: files.joined(separator: ", "),
+        remedy: "choose with \(part.flag)")
+    }
+    guard let file = files.first else {
+      throw missing(
+        "\(kind.title) weights", at: path, expected: "a file *." + weightTypes.joined(separator: ", *."), flag: flag)
+    }
+    return path + "/" + file
+  }
+
+  private static func tokenizer(
+    _ override: String?, _ folders: [String], _ files: [[String]], flag: String
+  ) throws -> String {
+    let candidates = override.map { [$0] } ?? folders
+    let found = candidates.first { folder in
+      files.contains { $0.allSatisfy { FileSystem.isFile(folder + "/" + $0) } }
+    }
+    if let found { return found }
+    throw RequestError(
+      "missing tokenizer", at: candidates[0],
+      expected: files.map { $0.joined(separator: " and ") }.joined(separator: ", or "),
+      found: "neither there nor in "
+        + (candidates.count > 1 ? candidates[1] : "its place"), remedy: "name the folder with \(flag)")
+  }
+
+  /// A name before and after its last dot.
+  private static func split(_ name: String) -> (stem: String, type: String) {
+    guard let dot = name.lastIndex(of: ".") else { return (name, "") }
+    return (String(name[..<dot]), String(name[name.index(after: dot)...]))
+  }
+
+  private static func folder(of path: String) -> String {
+    FileSystem.isFolder(path) ? path : FileSystem.folder(of: path)
+  }
+
+  private static func missing(_ part: String, at path: String, expected: String, flag: String) -> RequestError {
+    RequestError(
+      "missing \(part)", at: path, expected: expected, found: "nothing",
+      remedy: "check \(flag); hyvideo inspect shows what a folder holds")
   }
 }

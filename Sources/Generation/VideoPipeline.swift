@@ -152,8 +152,8 @@ public final class VideoPipeline {
 
   /// The shape of a request's latents for this checkpoint.
   public func latentShape(_ request: GenerationRequest) throws -> Shape {
-    let transformer = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
-    let autoencoder = try AutoencoderConfiguration(ModelFolder.configuration(beside: model.autoencoder))
+    let transformer = try model.transformerNetwork().transformerConfiguration()
+    let autoencoder = try model.autoencoderNetwork().autoencoderConfiguration()
     return [
       1, transformer.inputChannels, (request.frames - 1) / autoencoder.timeCompression + 1,
       request.roundedHeight / autoencoder.spatialCompression, request.roundedWidth / autoencoder.spatialCompression,
@@ -207,17 +207,17 @@ public final class VideoPipeline {
   }
 
   private func buildTransformer(_ adopt: @escaping WeightAdoption) throws -> HunyuanVideoTransformer {
-    let configuration = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
-    let scope = WeightScope(try Checkpoint(path: model.transformer), adopt: adopt)
-    let network = try HunyuanVideoTransformer(scope, configuration: configuration)
+    let published = try model.transformerNetwork()
+    let scope = published.scope(adopt: adopt)
+    let network = try HunyuanVideoTransformer(scope, configuration: published.transformerConfiguration())
     try scope.finish()
     return network
   }
 
   private func buildDecoder(_ adopt: @escaping WeightAdoption) throws -> VideoDecoder {
-    let configuration = try AutoencoderConfiguration(ModelFolder.configuration(beside: model.autoencoder))
-    let scope = WeightScope(try Checkpoint(path: model.autoencoder), adopt: adopt)
-    let network = try VideoDecoder(scope, configuration: configuration)
+    let published = try model.autoencoderNetwork()
+    let scope = published.scope(adopt: adopt)
+    let network = try VideoDecoder(scope, configuration: published.autoencoderConfiguration())
     try scope.finish()
     return network
   }
@@ -246,7 +246,7 @@ public final class VideoPipeline {
         "tokenizer does not fit its text encoder", at: path, expected: "at least \(needed) \(what)", found: "\(found)",
         remedy: "use the tokenizer that was published with these weights")
     }
-    let configuration = try TransformerConfiguration(ModelFolder.configuration(beside: model.transformer))
+    let configuration = try model.transformerNetwork().transformerConfiguration()
     let pairs = [
       (model.textEncoder, encoder.channels.text, configuration.textChannels),
       (model.textEncoder2, encoder.channels.pooled, configuration.pooledTextChannels),

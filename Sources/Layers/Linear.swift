@@ -2,25 +2,50 @@ public import Checkpoints
 public import TensorCore
 public import TensorOps
 
-/// `x · weightᵀ + bias`, weight stored `[outputs, inputs]`.
+/// `x · weightᵀ + bias`, weight stored `[outputs, inputs]`: in one piece, or in parts of its rows where a release stores
+/// apart what the network has as one projection. Parts are computed one by one; weights are never copied to join them.
 public struct Linear: Sendable {
-  public let weight: Weight
-  public let bias: Weight?
+  private struct Part: Sendable {
+    let weight: Weight
+    let bias: Weight?
+  }
+
+  private let parts: [Part]
 
   /// Reads `weight` and, unless told otherwise, `bias` from the scope.
   public init(_ scope: WeightScope, inputs: Int, outputs: Int, bias: Bool = true) throws(CheckpointError) {
-    weight = try scope.weight("weight", shape: [outputs, inputs])
-    self.bias = bias ? try scope.weight("bias", shape: [outputs]) : nil
+    let weights = try scope.rowParts("weight", shape: [outputs, inputs])
+    let biases = bias ? try scope.rowParts("bias", shape: [outputs]) : []
+    if biases.isEmpty {
+      parts = weights.map { Part(weight: $0, bias: nil) }
+    } else if weights.map({ $0.shape[0] }) == biases.map({ $0.shape[0] }) {
+      parts = zip(weights, biases).map { Part(weight: $0, bias: $1) }
+    } else {
+      throw .wrongShape(
+        file: biases[0].name, key: "\(scope.path).bias", expected: Shape(weights.map { $0.shape[0] }),
+        found: Shape(biases.map { $0.shape[0] }))
+    }
   }
 
-  public init(weight: Weight, bias: Weight?) {
-    self.weight = weight
-    self.bias = bias
-  }
+  public init(weight: Weight, bias: Weight?) { parts = [Part(weight: weight, bias: bias)] }
+
+  private init(parts: [Part]) { self.parts = parts }
 
   /// The layer that computes the outputs `range` only: a fused projection taken apart.
   public func outputs(_ range: Range<Int>) -> Linear {
-    Linear(weight: weight.rows(range), bias: bias?.rows(range))
+    var chosen: [Part] = []
+    var start = 0
+    for part in parts {
+      let rows = part.weight.shape[0]
+      let overlap = range.clamped(to: start..<start + rows)
+      if !overlap.isEmpty {
+        let own = overlap.lowerBound - start..<overlap.upperBound - start
+        chosen.append(
+          own.count == rows ? part : Part(weight: part.weight.rows(own), bias: part.bias?.rows(own)))
+      }
+      start += rows
+    }
+    return Linear(parts: chosen)
   }
 
   public func callAsFunction(
@@ -31,9 +56,15 @@ public struct Linear: Sendable {
 
   /// Applies the layer to rows whose parts are in several tensors, joined along the last axis.
   public func callAsFunction(
-    _ parts: [Tensor], activation: Activation = .none, in context: ForwardContext
+    _ inputs: [Tensor], activation: Activation = .none, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
-    context.weightStreaming?.willUse(weight)
-    return try context.backend.linear(parts, weight: weight, bias: bias, activation: activation)
+    var results: [Tensor] = []
+    for part in parts {
+      context.weightStreaming?.willUse(part.weight)
+      results.append(
+        try context.backend.linear(inputs, weight: part.weight, bias: part.bias, activation: activation))
+    }
+    if results.count == 1 { return results[0] }
+    return try context.backend.concatenate(results, axis: results[0].shape.rank - 1)
   }
 }

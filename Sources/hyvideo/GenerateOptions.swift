@@ -1,4 +1,5 @@
 import ArgumentParser
+import Generation
 
 /// The flags of `hyvideo generate`, in the groups that `--help` shows. Names are those that HunyuanVideo's users know.
 struct PromptOptions: ParsableArguments {
@@ -16,6 +17,28 @@ struct CheckpointOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Checkpoint folder. Default: the bundled demo.", valueName: "folder")) var model: String?
   @Option(help: ArgumentHelp("Transformer weights to use instead of the folder's.", valueName: "path"))
   var ditWeight: String?
+  @Option(help: ArgumentHelp("Autoencoder weights to use instead of the folder's.", valueName: "path"))
+  var vaePath: String?
+  @Option(help: ArgumentHelp("LLaMA weights to use instead of the folder's.", valueName: "path"))
+  var textEncoderPath: String?
+  @Option(
+    name: .customLong("text-encoder-2-path"),
+    help: ArgumentHelp("CLIP weights to use instead of the folder's.", valueName: "path"))
+  var textEncoder2Path: String?
+  @Option(help: ArgumentHelp("Folder with LLaMA's tokenizer, where it is not beside the weights.", valueName: "folder"))
+  var tokenizerPath: String?
+  @Option(
+    name: .customLong("tokenizer-2-path"),
+    help: ArgumentHelp("Folder with CLIP's tokenizer, where it is not beside the weights.", valueName: "folder"))
+  var tokenizer2Path: String?
+
+  /// The parts that flags name.
+  var parts: ModelParts {
+    var parts = ModelParts(transformer: ditWeight)
+    (parts.autoencoder, parts.textEncoder, parts.textEncoder2) = (vaePath, textEncoderPath, textEncoder2Path)
+    (parts.tokenizer, parts.tokenizer2) = (tokenizerPath, tokenizer2Path)
+    return parts
+  }
 }
 
 struct VideoOptions: ParsableArguments {

@@ -45,8 +45,7 @@ struct GeneratePlan {
 
   /// - Parameter saved: the run to go on with; the plan must be its own.
   init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
-    model = try ModelFolder(
-      command.checkpoint.model ?? DemoModel.locate(), transformerOverride: command.checkpoint.ditWeight)
+    model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
     let (requests, sizeNotes) = try Self.requests(command, model: model)
 
     let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond

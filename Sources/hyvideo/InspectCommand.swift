@@ -29,6 +29,8 @@ struct InspectCommand: ParsableCommand {
       let summary = CheckpointSummary(part, listsTensors: tensors)
       try Console.result("\(summary.part): \(summary.architecture)")
       try Console.result("  \(summary.path)")
+      let layout = summary.layout.map { "\($0) folder, " } ?? ""
+      if let names = summary.naming { try Console.result("  \(layout)names of \(names)") }
       let types = summary.tensorsByType.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
       try Console.result(
         "  \(summary.tensorCount) tensors (\(types.joined(separator: ", "))), "
@@ -44,7 +46,9 @@ struct InspectCommand: ParsableCommand {
   /// One network of a checkpoint.
   struct Part {
     let name: String
+    let layout: String?
     let checkpoint: Checkpoint
+    let network: PublishedNetwork?
     let architecture: String
     let configuration: [String]
     let tokenizer: String?
@@ -52,81 +56,66 @@ struct InspectCommand: ParsableCommand {
 
   /// The networks at a path: all of a checkpoint folder, or the one that a folder or file holds.
   private static func parts(of path: String) throws -> [Part] {
-    let manager = FileManager.default
-    let isModel = ["model.json", "text_encoder", "hunyuan-video-t2v-720p"].contains {
-      manager.fileExists(atPath: "\(path)/\($0)")
-    }
-    guard isModel else { return [try part("weights", path)] }
+    guard ModelFolder.isModel(path) else { return [try part("weights", path)] }
     let model = try ModelFolder(path)
+    let layout = model.layout?.rawValue
     return [
-      try part("transformer", model.transformer), try part("vae", model.autoencoder),
-      try part("text_encoder", model.textEncoder), try part("text_encoder_2", model.textEncoder2),
+      try part("transformer", model.transformer, layout: layout), try part("vae", model.autoencoder, layout: layout),
+      try part("text_encoder", model.textEncoder, layout: layout, tokenizer: model.tokenizer),
+      try part("text_encoder_2", model.textEncoder2, layout: layout, tokenizer: model.tokenizer2),
     ]
   }
 
-  private static func part(_ name: String, _ path: String) throws -> Part {
+  private static func part(
+    _ name: String, _ path: String, layout: String? = nil, tokenizer: String? = nil
+  ) throws -> Part {
     let checkpoint = try Checkpoint(path: path)
-    let (architecture, configuration) = try describe(checkpoint, path: path)
+    let network = NamingScheme(of: checkpoint) == nil ? nil : try PublishedNetwork(checkpoint)
     let tokenizers = ["tokenizer.json", "vocab.json", "merges.txt"].filter {
-      FileManager.default.fileExists(atPath: "\(path)/\($0)")
+      FileManager.default.fileExists(atPath: "\(tokenizer ?? path)/\($0)")
     }
     return Part(
-      name: name, checkpoint: checkpoint, architecture: architecture, configuration: configuration,
+      name: name, layout: layout, checkpoint: checkpoint, network: network,
+      architecture: network.map { architecture(of: $0) } ?? "unknown network",
+      configuration: try network.map { try sizes(of: $0) } ?? [],
       tokenizer: tokenizers.isEmpty ? nil : tokenizers.joined(separator: ", "))
   }
 
-  /// Recognizes a network by tensors that no other has, and reads its sizes where they are written beside it.
-  private static func describe(_ checkpoint: Checkpoint, path: String) throws -> (String, [String]) {
-    func sizes(_ lines: (ConfigurationReader) throws -> [String]) throws -> [String] {
-      do { return try lines(ModelFolder.configuration(beside: path)) } catch is RequestError {
-        return ["sizes: no config.json beside the weights"]
-      }
+  private static func architecture(of network: PublishedNetwork) -> String {
+    let title = network.names.network.title
+    guard network.names.network == .transformer else { return title }
+    let isDistilled = network.scope().has("guidance_in.mlp.0.weight")
+    return "\(title), \(isDistilled ? "HYVideo-T/2-cfgdistill (embedded guidance)" : "HYVideo-T/2")"
+  }
+
+  /// The sizes of a network, written beside it or deduced, in lines; or why they are unknown.
+  private static func sizes(of network: PublishedNetwork) throws -> [String] {
+    if network.configuration != nil { return try knownSizes(of: network) }
+    do { return try knownSizes(of: network) } catch { return ["sizes: \(error)"] }
+  }
+
+  private static func knownSizes(of network: PublishedNetwork) throws -> [String] {
+    switch network.names.network {
+    case .transformer:
+      let c = try network.transformerConfiguration()
+      return [
+        "\(c.doubleBlockCount) double and \(c.singleBlockCount) single blocks, width \(c.hiddenSize), "
+          + "\(c.headCount) heads of \(c.headDimension)",
+        "text \(c.textChannels) and \(c.pooledTextChannels) channels",
+      ]
+    case .autoencoder:
+      let c = try network.autoencoderConfiguration()
+      return ["channels \(c.blockChannels), \(c.latentChannels) latent, scaling factor \(c.scalingFactor)"]
+    case .llama:
+      let c = try network.llamaConfiguration()
+      return [
+        "\(c.layerCount) layers, width \(c.hiddenSize), \(c.headCount) heads over \(c.keyValueHeadCount) key heads, "
+          + "vocabulary \(c.vocabularySize)"
+      ]
+    case .clip:
+      let c = try network.clipConfiguration()
+      return ["\(c.layerCount) layers, width \(c.hiddenSize), \(c.headCount) heads, vocabulary \(c.vocabularySize)"]
     }
-    if checkpoint["txt_in.individual_token_refiner.blocks.0.adaLN_modulation.1.bias"] != nil {
-      let distilled = checkpoint["guidance_in.mlp.0.weight"] != nil
-      return (
-        "HunyuanVideo transformer, \(distilled ? "HYVideo-T/2-cfgdistill (embedded guidance)" : "HYVideo-T/2")",
-        try sizes { reader in
-          let c = try TransformerConfiguration(reader)
-          return [
-            "\(c.doubleBlockCount) double and \(c.singleBlockCount) single blocks, width \(c.hiddenSize), "
-              + "\(c.headCount) heads of \(c.headDimension)",
-            "text \(c.textChannels) and \(c.pooledTextChannels) channels",
-          ]
-        }
-      )
-    }
-    if checkpoint["decoder.conv_in.conv.weight"] != nil {
-      return (
-        "HunyuanVideo causal 3-D autoencoder",
-        try sizes { reader in
-          let c = try AutoencoderConfiguration(reader)
-          return ["channels \(c.blockChannels), \(c.latentChannels) latent, scaling factor \(c.scalingFactor)"]
-        }
-      )
-    }
-    if checkpoint.tensors.contains(where: { $0.name.hasSuffix("layers.0.mlp.gate_proj.weight") }) {
-      return (
-        "LLaMA language model",
-        try sizes { reader in
-          let c = try LlamaConfiguration(reader)
-          return [
-            "\(c.layerCount) layers, width \(c.hiddenSize), \(c.headCount) heads over \(c.keyValueHeadCount) key heads, "
-              + "vocabulary \(c.vocabularySize)"
-          ]
-        }
-      )
-    }
-    if checkpoint["text_model.final_layer_norm.weight"] != nil {
-      return (
-        "CLIP text model",
-        try sizes { reader in
-          let c = try CLIPTextConfiguration(reader)
-          return ["\(c.layerCount) layers, width \(c.hiddenSize), \(c.headCount) heads, vocabulary \(c.vocabularySize)"]
-        }
-      )
-    }
-    return ("unknown network", [])
   }
 
   private static func size(_ bytes: Int) -> String {
@@ -146,6 +135,8 @@ private struct CheckpointSummary: Encodable {
   let part: String
   let path: String
   let architecture: String
+  let layout: String?
+  let naming: String?
   let tensorCount: Int
   let elementCount: Int
   let byteCount: Int
@@ -158,6 +149,8 @@ private struct CheckpointSummary: Encodable {
     self.part = part.name
     path = checkpoint.path
     architecture = part.architecture
+    layout = part.layout
+    naming = part.network?.names.name
     tensorCount = checkpoint.tensors.count
     elementCount = checkpoint.elementCount
     byteCount = checkpoint.byteCount

@@ -110,7 +110,7 @@ struct WeightScopeTests {
 
   @Test func `a key table translates names both ways`() throws {
     struct Prefixed: KeyTable {
-      func storedKey(for name: String) -> String { "model." + name }
+      func stored(_ name: String) -> StoredParameter { StoredParameter(["model." + name]) }
       func name(forStoredKey key: String) -> String { String(key.dropFirst("model.".count)) }
     }
     let random = RandomCheckpoint(["model.a.weight": [2], "model.b.weight": [2]], seed: 1)

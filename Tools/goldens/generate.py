@@ -13,7 +13,8 @@ import torch
 
 from common import GOLDENS
 
-PARTS = ("transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline", "formats")
+PARTS = (
+    "transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline", "formats", "layouts")
 
 
 def write(parts, out):

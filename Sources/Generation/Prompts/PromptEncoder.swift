@@ -25,22 +25,23 @@ public struct PromptEncoder: Sendable {
   private let context: ForwardContext
 
   public init(_ model: ModelFolder, in context: ForwardContext, adopt: @escaping WeightAdoption) throws {
-    let llamaConfiguration = try LlamaConfiguration(ModelFolder.configuration(beside: model.textEncoder))
+    let published = try PublishedNetwork(path: model.textEncoder, expecting: .llama)
+    let llamaConfiguration = try published.llamaConfiguration()
     if model.defaults.skippedLayers >= llamaConfiguration.layerCount {
       throw RequestError(
         "no text encoder layer left", at: "\(model.root)/model.json: hidden_state_skip_layer",
         expected: "less than the \(llamaConfiguration.layerCount) layers of the text encoder",
         found: "\(model.defaults.skippedLayers)", remedy: "the published value is 2")
     }
-    let scope = WeightScope(try Checkpoint(path: model.textEncoder), adopt: adopt)
+    let scope = published.scope(adopt: adopt)
     llama = try LlamaTextEncoder(
       scope, configuration: llamaConfiguration,
       skippedLayers: model.defaults.skippedLayers, appliesFinalNorm: model.defaults.appliesFinalNorm)
     try scope.finish()
 
-    let scope2 = WeightScope(try Checkpoint(path: model.textEncoder2), adopt: adopt)
-    clip = try CLIPTextEncoder(
-      scope2, configuration: CLIPTextConfiguration(ModelFolder.configuration(beside: model.textEncoder2)))
+    let published2 = try PublishedNetwork(path: model.textEncoder2, expecting: .clip)
+    let scope2 = published2.scope(adopt: adopt)
+    clip = try CLIPTextEncoder(scope2, configuration: published2.clipConfiguration())
     try scope2.finish()
     self.context = context
   }

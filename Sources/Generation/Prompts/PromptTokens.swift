@@ -20,8 +20,8 @@ public struct PromptTokenizer: Sendable {
   static let pooledLimit = 77
 
   public init(_ model: ModelFolder) throws {
-    llama = try LlamaTokenizer(folder: model.textEncoder)
-    clip = try CLIPTokenizer(folder: model.textEncoder2)
+    llama = try LlamaTokenizer(folder: model.tokenizer)
+    clip = try CLIPTokenizer(folder: model.tokenizer2)
     defaults = model.defaults
   }
 

@@ -28,7 +28,10 @@ public struct AutoencoderConfiguration: Sendable, Hashable {
   public init() {}
 
   /// - Throws: `CheckpointError` for a field of the wrong type and for sizes that the decoder cannot have.
-  public init(_ reader: ConfigurationReader) throws(CheckpointError) {
+  public init(
+    _ reader: ConfigurationReader, defaults: AutoencoderConfiguration = .hunyuanVideo
+  ) throws(CheckpointError) {
+    self = defaults
     blockChannels = try reader.positiveInts("block_out_channels", default: blockChannels)
     layersPerBlock = try reader.positiveInt("layers_per_block", default: layersPerBlock)
     normGroups = try reader.positiveInt("norm_num_groups", default: normGroups)
@@ -36,6 +39,8 @@ public struct AutoencoderConfiguration: Sendable, Hashable {
     outputChannels = try reader.positiveInt("out_channels", default: outputChannels)
     scalingFactor = Float(try reader.positiveDouble("scaling_factor", default: Double(scalingFactor)))
     spatialCompression = try reader.positiveInt("spatial_compression_ratio", default: spatialCompression)
+    // diffusers' name, then Tencent's.
+    timeCompression = try reader.positiveInt("temporal_compression_ratio", default: timeCompression)
     timeCompression = try reader.positiveInt("time_compression_ratio", default: timeCompression)
     hasMidBlockAttention = try reader.bool("mid_block_add_attention", default: hasMidBlockAttention)
     tileSize = try reader.positiveInt("sample_size", default: tileSize)

@@ -14,13 +14,24 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   public var normEpsilon: Float
   public var endToken: Int
 
+  /// The text model of `openai/clip-vit-large-patch14`. Its end token is the largest id of a prompt.
+  public static let clipL = CLIPTextConfiguration()
+
+  private init() {
+    (hiddenSize, layerCount, headCount, mlpHiddenSize) = (768, 12, 12, 3072)
+    (vocabularySize, positionCount, normEpsilon, endToken) = (49_408, 77, 1e-5, 2)
+  }
+
+  /// - Parameter defaults: The sizes that the tensors tell.
   /// - Throws: `CheckpointError` for missing fields, wrong types and another activation than quick-GELU.
-  public init(_ root: ConfigurationReader) throws(CheckpointError) {
+  public init(
+    _ root: ConfigurationReader, defaults: CLIPTextConfiguration? = nil
+  ) throws(CheckpointError) {
     let reader = try root.object("text_config") ?? root
-    hiddenSize = try reader.positiveInt("hidden_size")
-    layerCount = try reader.positiveInt("num_hidden_layers")
-    headCount = try reader.positiveInt("num_attention_heads")
-    mlpHiddenSize = try reader.positiveInt("intermediate_size")
+    hiddenSize = try reader.positiveInt("hidden_size", default: defaults?.hiddenSize)
+    layerCount = try reader.positiveInt("num_hidden_layers", default: defaults?.layerCount)
+    headCount = try reader.positiveInt("num_attention_heads", default: defaults?.headCount)
+    mlpHiddenSize = try reader.positiveInt("intermediate_size", default: defaults?.mlpHiddenSize)
     vocabularySize = try reader.positiveInt("vocab_size", default: 49_408)
     positionCount = try reader.positiveInt("max_position_embeddings", default: 77)
     normEpsilon = Float(try reader.positiveDouble("layer_norm_eps", default: 1e-5))

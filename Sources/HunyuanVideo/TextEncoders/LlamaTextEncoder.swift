@@ -35,15 +35,20 @@ public struct LlamaConfiguration: Sendable, Hashable {
     self.rotaryTheta = rotaryTheta
   }
 
+  /// - Parameter defaults: The sizes that the tensors tell; a full LLaVA configuration writes few down.
   /// - Throws: `CheckpointError` for missing fields, wrong types and variants that the encoder does not compute.
-  public init(_ reader: ConfigurationReader) throws(CheckpointError) {
-    hiddenSize = try reader.positiveInt("hidden_size")
-    layerCount = try reader.positiveInt("num_hidden_layers")
-    headCount = try reader.positiveInt("num_attention_heads")
-    keyValueHeadCount = try reader.positiveInt("num_key_value_heads", default: headCount)
+  public init(
+    _ root: ConfigurationReader, defaults: LlamaConfiguration? = nil
+  ) throws(CheckpointError) {
+    let reader = try root.object("text_config") ?? root
+    hiddenSize = try reader.positiveInt("hidden_size", default: defaults?.hiddenSize)
+    layerCount = try reader.positiveInt("num_hidden_layers", default: defaults?.layerCount)
+    headCount = try reader.positiveInt("num_attention_heads", default: defaults?.headCount)
+    keyValueHeadCount = try reader.positiveInt(
+      "num_key_value_heads", default: defaults?.keyValueHeadCount ?? headCount)
     headDimension = try reader.positiveInt("head_dim", default: max(hiddenSize / headCount, 1))
-    mlpHiddenSize = try reader.positiveInt("intermediate_size")
-    vocabularySize = try reader.positiveInt("vocab_size")
+    mlpHiddenSize = try reader.positiveInt("intermediate_size", default: defaults?.mlpHiddenSize)
+    vocabularySize = try reader.positiveInt("vocab_size", default: defaults?.vocabularySize)
     normEpsilon = Float(try reader.positiveDouble("rms_norm_eps", default: 1e-5))
     rotaryTheta = Float(try reader.positiveDouble("rope_theta", default: 500_000))
     try reader.require(

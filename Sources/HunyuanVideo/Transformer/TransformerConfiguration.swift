@@ -38,9 +38,33 @@ public struct TransformerConfiguration: Sendable, Hashable {
 
   public init(hasGuidanceEmbedding: Bool = true) { self.hasGuidanceEmbedding = hasGuidanceEmbedding }
 
-  /// Reads Tencent's field names; fields that are absent keep the published networks' values.
+  /// Reads Tencent's field names, or diffusers'; fields that are absent keep the given sizes.
   /// - Throws: `CheckpointError` for a field of the wrong type and for sizes that contradict each other.
-  public init(_ reader: ConfigurationReader) throws(CheckpointError) {
+  public init(
+    _ reader: ConfigurationReader, defaults: TransformerConfiguration = .hyvideoT2Distilled
+  ) throws(CheckpointError) {
+    self = defaults
+    let isDiffusers = reader.has("attention_head_dim")
+    if isDiffusers { try readDiffusersFields(reader) } else { try readTencentFields(reader) }
+    let names =
+      isDiffusers ? ("num_attention_heads", "rope_axes_dim") : ("heads_num", "rope_dim_list")
+    try reader.require(
+      names.0, hiddenSize % headCount == 0, "a divisor of hidden_size \(hiddenSize)", "\(headCount)")
+    try reader.require(
+      names.1,
+      rotaryDimensions.count == 3 && rotaryDimensions.allSatisfy { $0 % 2 == 0 }
+        && rotaryDimensions.reduce(0, +) == headDimension,
+      "three even numbers with the sum \(headDimension)", "\(rotaryDimensions)")
+    try reader.require("patch_size", patchSize.count == 3, "three numbers", "\(patchSize)")
+    try reader.require("mlp_act_type", equals: "gelu_tanh")
+    try reader.require("qk_norm_type", equals: "rms")
+    try reader.require("text_projection", equals: "single_refiner")
+    for field in isDiffusers ? [] : ["qkv_bias", "qk_norm"] {
+      try reader.require(field, reader.bool(field, default: true), "true", "false")
+    }
+  }
+
+  private mutating func readTencentFields(_ reader: ConfigurationReader) throws(CheckpointError) {
     hiddenSize = try reader.positiveInt("hidden_size", default: hiddenSize)
     headCount = try reader.positiveInt("heads_num", default: headCount)
     doubleBlockCount = try reader.positiveInt("mm_double_blocks_depth", default: doubleBlockCount)
@@ -55,20 +79,25 @@ public struct TransformerConfiguration: Sendable, Hashable {
     hasGuidanceEmbedding = try reader.bool("guidance_embed", default: hasGuidanceEmbedding)
     textChannels = try reader.positiveInt("text_states_dim", default: textChannels)
     pooledTextChannels = try reader.positiveInt("text_states_dim_2", default: pooledTextChannels)
+  }
 
-    try reader.require(
-      "heads_num", hiddenSize % headCount == 0, "a divisor of hidden_size \(hiddenSize)", "\(headCount)")
-    try reader.require(
-      "rope_dim_list",
-      rotaryDimensions.count == 3 && rotaryDimensions.allSatisfy { $0 % 2 == 0 }
-        && rotaryDimensions.reduce(0, +) == headDimension,
-      "three even numbers with the sum \(headDimension)", "\(rotaryDimensions)")
-    try reader.require("patch_size", patchSize.count == 3, "three numbers", "\(patchSize)")
-    try reader.require("mlp_act_type", equals: "gelu_tanh")
-    try reader.require("qk_norm_type", equals: "rms")
-    try reader.require("text_projection", equals: "single_refiner")
-    for field in ["qkv_bias", "qk_norm"] {
-      try reader.require(field, reader.bool(field, default: true), "true", "false")
-    }
+  private mutating func readDiffusersFields(_ reader: ConfigurationReader) throws(CheckpointError) {
+    headCount = try reader.positiveInt("num_attention_heads", default: headCount)
+    hiddenSize = try headCount * reader.positiveInt("attention_head_dim")
+    doubleBlockCount = try reader.positiveInt("num_layers", default: doubleBlockCount)
+    singleBlockCount = try reader.positiveInt("num_single_layers", default: singleBlockCount)
+    refinerBlockCount = try reader.positiveInt("num_refiner_layers", default: refinerBlockCount)
+    rotaryDimensions = try reader.positiveInts("rope_axes_dim", default: rotaryDimensions)
+    rotaryTheta = Float(try reader.positiveDouble("rope_theta", default: Double(rotaryTheta)))
+    let patch = try reader.positiveInt("patch_size", default: patchSize[1], atMost: 16)
+    patchSize = [try reader.positiveInt("patch_size_t", default: patchSize[0], atMost: 16), patch, patch]
+    inputChannels = try reader.positiveInt("in_channels", default: inputChannels)
+    outputChannels = try reader.positiveInt("out_channels", default: outputChannels)
+    mlpRatio = try reader.positiveDouble("mlp_ratio", default: mlpRatio, atMost: 64)
+    hasGuidanceEmbedding = try reader.bool("guidance_embeds", default: hasGuidanceEmbedding)
+    textChannels = try reader.positiveInt("text_embed_dim", default: textChannels)
+    pooledTextChannels = try reader.positiveInt("pooled_projection_dim", default: pooledTextChannels)
+    try reader.require("qk_norm", equals: "rms_norm")
+    try reader.require("image_condition_type", !reader.has("image_condition_type"), "null", "a kind of image input")
   }
 }

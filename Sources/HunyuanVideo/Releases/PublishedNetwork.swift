@@ -1,0 +1,119 @@
+public import Checkpoints
+public import TensorCore
+
+/// A network as somebody published it: its tensors, what they are called there, and its sizes, written down or deduced.
+public struct PublishedNetwork: Sendable {
+  public let checkpoint: Checkpoint
+  public let names: NamingScheme
+  /// `config.json` beside the weights, where it describes this network.
+  public let configuration: ConfigurationReader?
+
+  /// Recognizes what a checkpoint holds.
+  /// - Throws: `CheckpointError` where that is no network, or `config.json` cannot be read.
+  public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+    guard let names = NamingScheme(of: checkpoint) else {
+      let example = checkpoint.tensors.first.map { ", the first \($0.name)" } ?? ""
+      throw .unrecognized(
+        file: checkpoint.path, expected: NetworkKind.allCases.map(\.title).joined(separator: ", "),
+        found: "\(checkpoint.tensors.count) tensors of none of these\(example)")
+    }
+    self.checkpoint = checkpoint
+    self.names = names
+    configuration = try PublishedNetwork.configuration(beside: checkpoint, of: names.network)
+  }
+
+  /// Opens a file or folder that must hold a certain network.
+  /// - Throws: `CheckpointError` where it holds another one, or cannot be read.
+  public init(path: String, expecting kind: NetworkKind) throws(CheckpointError) {
+    try self.init(Checkpoint(path: path))
+    if names.network != kind {
+      throw .unrecognized(file: path, expected: kind.title, found: "a \(names.network.title)")
+    }
+  }
+
+  /// The root of the network's parameters.
+  public func scope(adopt: @escaping @Sendable (Weight) throws -> Weight = { $0 }) -> WeightScope {
+    WeightScope(checkpoint, keys: names.keys, adopt: adopt)
+  }
+
+  /// `config.json` in the folder of the weights, unless it says that it is another network's: files from several
+  /// releases may be in one folder.
+  private static func configuration(
+    beside checkpoint: Checkpoint, of kind: NetworkKind
+  ) throws(CheckpointError) -> ConfigurationReader? {
+    guard let file = checkpoint.files.first else { return nil }
+    let path = FileSystem.folder(of: file) + "/config.json"
+    guard FileSystem.isFile(path) else { return nil }
+    let reader = try ConfigurationReader(contentsOf: path)
+    let text = try reader.object("text_config") ?? reader
+    let describes =
+      switch kind {
+      case .transformer: reader.has("heads_num") || reader.has("attention_head_dim")
+      case .autoencoder: reader.has("block_out_channels")
+      case .llama: text.has("rms_norm_eps") || text.has("num_key_value_heads")
+      case .clip: text.has("layer_norm_eps") || text.has("max_position_embeddings")
+      }
+    return describes ? reader : nil
+  }
+
+  private func undetermined(_ field: String, _ expected: String) -> CheckpointError {
+    .invalidConfiguration(
+      file: checkpoint.path, key: field, expected: "\(expected) in a config.json beside the weights", found: "none")
+  }
+}
+
+// MARK: Sizes
+
+extension PublishedNetwork {
+  /// - Precondition: this is a transformer. The same holds for the other networks' sizes.
+  /// - Throws: `CheckpointError` where sizes are neither written down nor told by the tensors.
+  public func transformerConfiguration() throws(CheckpointError) -> TransformerConfiguration {
+    let deduced = TransformerConfiguration(deducedFrom: scope())
+    try require(
+      [deduced.hiddenSize, deduced.inputChannels, deduced.outputChannels, deduced.textChannels]
+        + [deduced.pooledTextChannels, deduced.doubleBlockCount] + deduced.patchSize)
+    if deduced.mlpRatio > 64 { throw undetermined("mlp_width_ratio", "a number up to 64") }
+    if let configuration { return try TransformerConfiguration(configuration, defaults: deduced) }
+    if deduced.rotaryDimensions.isEmpty {
+      throw undetermined("rope_dim_list", "three even numbers with the sum \(deduced.headDimension)")
+    }
+    return deduced
+  }
+
+  public func autoencoderConfiguration() throws(CheckpointError) -> AutoencoderConfiguration {
+    let deduced = AutoencoderConfiguration(deducedFrom: scope())
+    try require(deduced.blockChannels + [deduced.latentChannels, deduced.outputChannels])
+    if let configuration { return try AutoencoderConfiguration(configuration, defaults: deduced) }
+    let groups = deduced.normGroups
+    if !deduced.blockChannels.allSatisfy({ $0 > 0 && $0 % groups == 0 }) || deduced.blockChannels.count != 4 {
+      throw undetermined("norm_num_groups", "a divisor of \(deduced.blockChannels)")
+    }
+    return deduced
+  }
+
+  public func llamaConfiguration() throws(CheckpointError) -> LlamaConfiguration {
+    let deduced = LlamaConfiguration(deducedFrom: scope())
+    if let deduced { try require([deduced.hiddenSize, deduced.mlpHiddenSize, deduced.vocabularySize]) }
+    if let configuration { return try LlamaConfiguration(configuration, defaults: deduced) }
+    if let deduced { return deduced }
+    throw undetermined("num_attention_heads", "the number of heads")
+  }
+
+  public func clipConfiguration() throws(CheckpointError) -> CLIPTextConfiguration {
+    let deduced = CLIPTextConfiguration(deducedFrom: scope())
+    if let deduced { try require([deduced.hiddenSize, deduced.mlpHiddenSize, deduced.positionCount]) }
+    if let configuration { return try CLIPTextConfiguration(configuration, defaults: deduced) }
+    if let deduced { return deduced }
+    throw undetermined("num_attention_heads", "the number of heads")
+  }
+
+  /// Sizes from a file that claims absurd shapes must not overflow later.
+  private func require(_ sizes: [Int]) throws(CheckpointError) {
+    if let size = sizes.first(where: { !(1...ConfigurationReader.largestSize).contains($0) }) {
+      throw .invalidConfiguration(
+        file: checkpoint.path, key: "the tensors' shapes",
+        expected: "sizes from 1 to \(ConfigurationReader.largestSize)",
+        found: "\(size)")
+    }
+  }
+}

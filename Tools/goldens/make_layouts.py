@@ -1,0 +1,134 @@
+"""Tiny checkpoints in other releases' layouts, each written by the program that publishes it, and key lists at full size.
+
+The networks are those of other goldens (same seeds), so their expected values hold here too: that Tencent's form and another
+release's give the same output is tested against one reference.
+"""
+
+import json
+
+import torch
+from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoTransformer3DModel
+from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, LlamaConfig,
+                          LlamaForCausalLM, LlavaConfig, LlavaForConditionalGeneration)
+
+import make_clip
+import make_llama
+import make_transformer
+import make_vae
+from common import save
+from tencent_layout import to_tencent
+
+TRANSFORMER, VAE, LLAMA, CLIP = "one_valid_token_float16", "two_layers", "six_heads", "end_id"
+
+# What ComfyUI renames when it saves the transformer, in its order.
+COMFY = (
+    ("txt_in.t_embedder.mlp.0.", "txt_in.t_embedder.in_layer."), ("txt_in.t_embedder.mlp.2.", "txt_in.t_embedder.out_layer."),
+    ("txt_in.c_embedder.linear_1.", "txt_in.c_embedder.in_layer."),
+    ("txt_in.c_embedder.linear_2.", "txt_in.c_embedder.out_layer."),
+    ("_mod.linear.", "_mod.lin."), ("_attn_qkv.", "_attn.qkv."), ("mlp.fc1.", "mlp.0."), ("mlp.fc2.", "mlp.2."),
+    ("_attn_q_norm.weight", "_attn.norm.query_norm.scale"), ("_attn_k_norm.weight", "_attn.norm.key_norm.scale"),
+    (".q_norm.weight", ".norm.query_norm.scale"), (".k_norm.weight", ".norm.key_norm.scale"), ("_attn_proj.", "_attn.proj."),
+    (".modulation.linear.", ".modulation.lin."), ("_in.mlp.2.", "_in.out_layer."), ("_in.mlp.0.", "_in.in_layer."),
+)
+
+
+def comfy_name(name):
+    for ours, theirs in COMFY:
+        name = name.replace(ours, theirs)
+    return "model.model." + name
+
+
+def transformer():
+    config, seed, dtype = make_transformer.CASES[TRANSFORMER][:3]
+    network = HunyuanVideoTransformer3DModel(**config).eval()
+    make_transformer.random_weights(network, seed)
+    return network.to(dtype), config
+
+
+def vae():
+    network = AutoencoderKLHunyuanVideo(**make_vae.CASES[VAE][0]).eval()
+    make_vae.random_weights(network, 11 + list(make_vae.CASES).index(VAE))
+    return network
+
+
+def llama(folder):
+    """The weights of the golden: its file, so that seeds need not be known here."""
+    from safetensors.torch import load_file
+    network = LlamaForCausalLM(LlamaConfig(**make_llama.CASES[LLAMA][0])).eval()
+    network.load_state_dict(load_file(folder / "llama" / LLAMA / "weights.safetensors"))
+    return network
+
+
+def clip(folder):
+    from safetensors.torch import load_file
+    network = CLIPTextModel(CLIPTextConfig(**make_clip.CASES[CLIP][0])).eval()
+    state = load_file(folder / "clip" / CLIP / "weights.safetensors")
+    network.load_state_dict({name.removeprefix("text_model."): value for name, value in state.items()})
+    return network
+
+
+def llava(language_model):
+    """A full LLaVA with a vision tower of the least size."""
+    vision = CLIPVisionConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=4,
+                              patch_size=2, projection_dim=8)
+    network = LlavaForConditionalGeneration(LlavaConfig(vision_config=vision, text_config=language_model.config))
+    network.model.language_model.load_state_dict(language_model.model.state_dict())
+    with torch.no_grad():
+        network.lm_head.weight.zero_()
+    return network
+
+
+def strip_versions(folder):
+    """Versions of the writing programs in configurations would change goldens for no reason."""
+    for file in folder.rglob("config.json"):
+        value = {k: v for k, v in json.loads(file.read_text()).items() if not k.endswith("_version")}
+        file.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    for file in folder.rglob("generation_config.json"):
+        file.unlink()
+
+
+def write_keys(path, shapes):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(f"{json.dumps(n)}:{json.dumps(list(s), separators=(',', ':'))}" for n, s in shapes) + "\n}\n")
+
+
+def full_keys(out):
+    """Every key and shape of the published files, from the programs that read them, without any weights."""
+    with torch.device("meta"):
+        config = dict(make_transformer.COMMON, num_attention_heads=24, attention_head_dim=128, rope_axes_dim=(16, 56, 56),
+                      num_layers=20, num_single_layers=40, num_refiner_layers=2, guidance_embeds=True, text_embed_dim=4096,
+                      pooled_projection_dim=768)
+        network = HunyuanVideoTransformer3DModel(**config)
+        language = LlamaConfig(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+                               num_key_value_heads=8, vocab_size=128320)
+        models = {
+            "vae": AutoencoderKLHunyuanVideo(), "llama": LlamaForCausalLM(language),
+            "clip": CLIPModel(CLIPConfig(text_config=dict(
+                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, vocab_size=49408))),
+        }
+        original = to_tencent(network.state_dict(), config)
+    shapes = {name: {k: v.shape for k, v in model.state_dict().items()} for name, model in models.items()}
+    shapes["transformer_diffusers"] = {k: v.shape for k, v in network.state_dict().items()}
+    shapes["transformer_tencent"] = {k: v.shape for k, v in original.items()}
+    shapes["transformer_comfy"] = {comfy_name(k): v.shape for k, v in original.items()}
+    for name, keys in shapes.items():
+        write_keys(out / "keys" / f"{name}.json", keys.items())
+
+
+@torch.no_grad()
+def generate(out):
+    from common import GOLDENS
+    root = out / "layouts"
+    network, config = transformer()
+    network.save_pretrained(root / "diffusers" / "transformer", max_shard_size="160KB")
+    vae().save_pretrained(root / "diffusers" / "vae")
+    language = llama(GOLDENS)
+    language.model.save_pretrained(root / "diffusers" / "text_encoder")
+    clip(GOLDENS).save_pretrained(root / "diffusers" / "text_encoder_2")
+    save(root / "comfy" / "transformer.safetensors",
+         {comfy_name(k): v for k, v in to_tencent(network.state_dict(), config).items()})
+    (root / "comfy" / "config.json").write_text((root / "diffusers" / "transformer" / "config.json").read_text())
+    llava(language).save_pretrained(root / "llava")
+    strip_versions(root)
+    full_keys(out)
+    print("layouts: written")
