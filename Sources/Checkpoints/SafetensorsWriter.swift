@@ -26,7 +26,7 @@ public final class SafetensorsWriter {
   private let path: String
   private let temporaryPath: String
   private let file: DescriptorFile
-  private var pending: [String: (entry: Entry, offset: Int)] = [:]
+  private var pending: [String: (entry: Entry, offset: Int, written: Int)] = [:]
   private var isFinished = false
 
   /// Creates the file beside its final place and writes the header.
@@ -44,7 +44,7 @@ public final class SafetensorsWriter {
     let header = SafetensorsWriter.header(sorted, metadata)
     var offset = header.count
     for entry in sorted {
-      let previous = pending.updateValue((entry, offset), forKey: entry.name)
+      let previous = pending.updateValue((entry, offset, 0), forKey: entry.name)
       precondition(previous == nil && entry.name != "__metadata__", "safetensors: the name \(entry.name) is taken")
       offset += entry.shape.count * entry.dtype.byteCount
     }
@@ -57,7 +57,7 @@ public final class SafetensorsWriter {
   /// - Precondition: `tensor` is contiguous host memory of the announced type and shape, and is written once.
   /// - Throws: `CheckpointError.unwritable`.
   public func write(_ name: String, _ tensor: Tensor) throws(CheckpointError) {
-    guard let (entry, offset) = pending.removeValue(forKey: name) else {
+    guard let (entry, offset, written) = pending.removeValue(forKey: name), written == 0 else {
       preconditionFailure("safetensors: \(name) was not announced or is written twice")
     }
     precondition(
@@ -65,6 +65,19 @@ public final class SafetensorsWriter {
       "safetensors: \(name): announced \(entry.dtype)\(entry.shape) contiguous, given \(tensor)")
     if tensor.byteCount == 0 { return }
     try file.write(UnsafeRawBufferPointer(start: tensor.hostPointer, count: tensor.byteCount), at: offset)
+  }
+
+  /// Writes the next bytes of one tensor, which need not be in memory whole.
+  /// - Precondition: the tensor was announced and has room for them.
+  /// - Throws: `CheckpointError.unwritable`.
+  public func append(_ bytes: UnsafeRawBufferPointer, to name: String) throws(CheckpointError) {
+    guard let (entry, offset, written) = pending[name] else {
+      preconditionFailure("safetensors: \(name) was not announced or is already whole")
+    }
+    let size = entry.shape.count * entry.dtype.byteCount
+    precondition(written + bytes.count <= size, "safetensors: \(name) has \(size) bytes, given more")
+    try file.write(bytes, at: offset + written)
+    pending[name] = written + bytes.count == size ? nil : (entry, offset, written + bytes.count)
   }
 
   /// Puts the file in its place.

@@ -19,3 +19,21 @@ public enum Float8 {
   /// All 256 values of e5m2, indexed by byte.
   public static let e5m2Values: [Float] = (0...255).map { e5m2(UInt8($0)) }
 }
+
+extension Float8 {
+  /// The e4m3fn byte nearest to a number, ties to even; beyond ±448 the largest, NaN for NaN.
+  public static func e4m3(rounding number: Float) -> UInt8 {
+    let sign: UInt8 = number.sign == .minus ? 0x80 : 0
+    let magnitude = number.magnitude
+    if magnitude.isNaN { return sign | 0x7F }
+    if magnitude >= 448 { return sign | 0x7E }
+    if magnitude < 0x1p-6 {
+      // Multiples of 2^-9; eight of them are the first normal number, whose byte follows.
+      return sign | UInt8((magnitude * 0x1p9).rounded(.toNearestOrEven))
+    }
+    // Three mantissa bits remain of 23: adding half of what is cut off, less one for even results, rounds to nearest.
+    let bits = magnitude.bitPattern
+    let rounded = (bits + 0x7FFFF + (bits >> 20 & 1)) >> 20
+    return sign | UInt8(rounded - (120 << 3))
+  }
+}

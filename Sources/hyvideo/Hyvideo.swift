@@ -20,6 +20,7 @@ struct Hyvideo: ParsableCommand {
     subcommands: [
       GenerateCommand.self,
       InspectCommand.self,
+      ConvertCommand.self,
       TokenizeCommand.self,
       CompareCommand.self,
       CalibrateCommand.self,

@@ -1,0 +1,123 @@
+import ArgumentParser
+import Checkpoints
+import Foundation
+import Generation
+import HunyuanVideo
+
+struct ConvertCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Writes a network's weights as safetensors in Tencent's names, in another type.",
+    discussion: """
+      Example: hyvideo convert hunyuan_video_t2v_720p_bf16.safetensors --dtype fp8 --output transformer.safetensors
+      Memory does not depend on the size. The file appears under its name when it is whole. fp8 has a factor for each \
+      matrix and int8 one for each row; both are for the matrices of the blocks, the rest becomes bf16.
+      """)
+
+  @Argument(help: ArgumentHelp("A network's file or folder, in any layout that is read.", valueName: "path"))
+  var path: String?
+  @Option(help: "The type of the numbers: bf16, f16, fp8 or int8.") var dtype = "bf16"
+  @Option(
+    help: ArgumentHelp("The file to write, ending in .safetensors; with --random, a folder.", valueName: "path"))
+  var output: String
+  @Option(
+    help: ArgumentHelp(
+      "Write random weights of the published sizes instead: hyvideo-t2, llama-3-8b, clip-l, vae or all.",
+      valueName: "network"))
+  var random: String?
+
+  func run() throws {
+    guard let format = StorageFormat(rawValue: dtype) else {
+      throw Self.refused("unknown type", "--dtype", StorageFormat.allCases.map(\.rawValue), dtype)
+    }
+    switch (path, random) {
+    case (nil, let name?): try writeRandom(name, format)
+    case (let path?, nil): try convert(path, format)
+    default:
+      throw Self.refused("two or no sources", "convert", ["a path", "--random"], path == nil ? "none" : "both")
+    }
+  }
+
+  private func writeRandom(_ name: String, _ format: StorageFormat) throws {
+    let networks = name == "all" ? RandomNetwork.allCases : RandomNetwork(rawValue: name).map { [$0] } ?? []
+    if networks.isEmpty {
+      throw Self.refused("unknown network", "--random", RandomNetwork.allCases.map(\.rawValue) + ["all"], name)
+    }
+    for network in networks {
+      let progress = ByteProgress(network.rawValue)
+      try network.write(toFolder: output, format: format) { progress.report($0, of: $1) }
+      print("\(output)/\(network.path)")
+    }
+  }
+
+  private func convert(_ path: String, _ format: StorageFormat) throws {
+    let network = try RefusedBeforeWork.checking {
+      if ModelFolder.isModel(path) {
+        throw Self.refused("several networks", path, ["the file or folder of one network"], "a checkpoint folder")
+      }
+      if !output.hasSuffix(".safetensors") {
+        throw Self.refused("unknown output", "--output", ["a file ending in .safetensors"], output)
+      }
+      let checkpoint = try Checkpoint(path: path)
+      if checkpoint.files.contains(where: { Self.isSame($0, output) }) {
+        throw Self.refused("input is output", "--output", ["another file than the one that is read"], output)
+      }
+      return try PublishedNetwork(checkpoint)
+    }
+    let progress = ByteProgress(network.names.network.rawValue)
+    let fidelities = try CheckpointConversion(network, format: format).write(to: output) {
+      progress.report($0, of: $1)
+    }
+    try copyConfiguration(of: network)
+    for fidelity in fidelities {
+      print(
+        "\(fidelity.kind): \(fidelity.format), \(fidelity.count) numbers, relative error "
+          + String(format: "%.2e", fidelity.relativeError))
+    }
+    print(output)
+  }
+
+  /// Sizes that the tensors do not tell are beside the source; they go beside the result, where there are none yet.
+  private func copyConfiguration(of network: PublishedNetwork) throws {
+    guard let source = network.configuration?.file else { return }
+    let folder = (output as NSString).deletingLastPathComponent
+    let target = (folder.isEmpty ? "." : folder) + "/config.json"
+    if FileManager.default.fileExists(atPath: target) { return }
+    try FileManager.default.copyItem(atPath: source, toPath: target)
+  }
+
+  private static func isSame(_ first: String, _ second: String) -> Bool {
+    URL(fileURLWithPath: first).resolvingSymlinksInPath().path
+      == URL(fileURLWithPath: second).resolvingSymlinksInPath().path
+  }
+
+  private static func refused(_ what: String, _ place: String, _ expected: [String], _ found: String) -> RequestError {
+    RequestError(
+      what, at: place, expected: expected.joined(separator: ", "), found: found, remedy: "see hyvideo convert --help")
+  }
+}
+
+/// Lines on standard error that tell how much of a file is written.
+private final class ByteProgress {
+  private let name: String
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+  private var lastLine: ContinuousClock.Instant
+
+  init(_ name: String) {
+    self.name = name
+    start = clock.now
+    lastLine = start
+  }
+
+  func report(_ done: Int, of total: Int) {
+    let now = clock.now
+    if done < total && lastLine.duration(to: now) < .seconds(2) { return }
+    lastLine = now
+    let seconds = start.duration(to: now) / .seconds(1)
+    let line = String(
+      format: "%@: %.2f of %.2f GB, %.0f MB/s\n", name, Double(done) / 1e9, Double(total) / 1e9,
+      Double(done) / 1e6 / max(seconds, 1e-3))
+    FileHandle.standardError.write(Data(line.utf8))
+  }
+}

@@ -1,0 +1,100 @@
+import Checkpoints
+import Foundation
+import TensorCore
+import TensorTesting
+import Testing
+
+@Suite struct ConvertTests {
+  private let source = Goldens.path("layouts/diffusers/transformer")
+
+  @Test func `diffusers' shards become one file in Tencent's names with the same numbers`() throws {
+    let folder = TemporaryFolder()
+    let path = folder.path("weights.safetensors")
+    let result = try Program.run(["convert", source, "--dtype", "f16", "--output", path])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.contains("double_blocks.*.img_attn_qkv.weight: f16, 9600 numbers, relative error 0.00e+00"))
+    let converted = try Checkpoint(path: path)
+    let tencent = try Checkpoint(path: Goldens.path("transformer/one_valid_token_float16/weights.safetensors"))
+    #expect(Set(converted.tensors.map(\.name)) == Set(tencent.tensors.map(\.name)))
+    for tensor in tencent.tensors {
+      #expect(converted[tensor.name]?.tensor.floats() == tensor.tensor.floats(), "\(tensor.name)")
+    }
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.root).sorted() == [
+        "config.json", "weights.safetensors",
+      ])
+  }
+
+  @Test(arguments: [("fp8", 0.03), ("int8", 0.012), ("bf16", 0.002)])
+  func `what a format loses is small and is told`(_ dtype: String, _ bound: Double) throws {
+    let folder = TemporaryFolder()
+    let path = folder.path("weights.safetensors")
+    let result = try Program.run(["convert", source, "--dtype", dtype, "--output", path])
+    #expect(result.status == 0, "\(result.errors)")
+    let line = try #require(
+      result.output.split(separator: "\n").first { $0.hasPrefix("double_blocks.*.txt_mlp.fc1.weight") })
+    let told = try #require(line.split(separator: " ").last.flatMap { Double($0) })
+    #expect(told > 0 && told < bound)
+    let file = try SafetensorsFile(path: path)
+    let original = try #require(
+      try SafetensorsFile(path: Goldens.path("transformer/one_valid_token_float16/weights.safetensors"))[
+        "double_blocks.0.txt_mlp.fc1.weight"])
+    let stored = try #require(file["double_blocks.0.txt_mlp.fc1.weight"])
+    let factors =
+      (file["double_blocks.0.txt_mlp.fc1.scale_weight"] ?? file["double_blocks.0.txt_mlp.fc1.weight_scale"])?
+      .tensor.floats() ?? [1]
+    #expect(factors.count == (dtype == "int8" ? 160 : 1))
+    let values = stored.tensor.floats().enumerated().map { $1 * factors[factors.count == 1 ? 0 : $0 / 40] }
+    expectClose(Tensor(values, shape: stored.shape), original.tensor, relative: bound, dtype)
+  }
+
+  @Test func `random weights of a published size are recognized`() throws {
+    let folder = TemporaryFolder()
+    let result = try Program.run(["convert", "--random", "clip-l", "--dtype", "fp8", "--output", folder.root])
+    #expect(result.status == 0, "\(result.errors)")
+    let inspected = try Program.run(["inspect", folder.path("text_encoder_2/model.safetensors")])
+    #expect(inspected.output.contains("12 layers, width 768, 12 heads, vocabulary 49408"))
+  }
+
+  @Test(arguments: [
+    (["convert", "--output", "a"], "--random"), (["convert", "--random", "gpt", "--output", "a"], "hyvideo-t2"),
+    (["convert", "/nonexistent", "--output", "a.safetensors"], "/nonexistent"),
+    (["convert", "/nonexistent", "--dtype", "int3", "--output", "a.safetensors"], "bf16"),
+    (["convert", Goldens.repositoryPath("Models/demo"), "--output", "a.safetensors"], "one network"),
+    (["convert", Goldens.path("layouts/llava"), "--output", "a.bin"], ".safetensors"),
+  ])
+  func `what cannot be converted is refused`(_ arguments: [String], _ named: String) throws {
+    let result = try Program.run(arguments)
+    #expect(result.status == 64 && result.errorLine.contains(named), "\(result.errors)")
+  }
+
+  @Test func `a 13 B file is inspected within a second`() throws {
+    // The published file's header over a hole: nothing but the header is ever read.
+    let shapes = try #require(try Goldens.json("keys/transformer_comfy.json").object)
+    var offset = 0
+    let members = shapes.sorted { $0.key < $1.key }.map { name, shape in
+      let dimensions = shape.array?.compactMap(\.int) ?? []
+      let end = offset + 2 * dimensions.reduce(1, *)
+      defer { offset = end }
+      return "\"\(name)\":{\"dtype\":\"BF16\",\"shape\":\(dimensions),\"data_offsets\":[\(offset),\(end)]}"
+    }
+    let header = Data("{\(members.joined(separator: ","))}".utf8)
+    let folder = TemporaryFolder()
+    let path = folder.path("hunyuan_video_t2v_720p_bf16.safetensors")
+    let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
+    try (length + header).write(to: URL(fileURLWithPath: path))
+    let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    try file.truncate(atOffset: UInt64(8 + header.count + offset))
+    try file.close()
+
+    let clock = ContinuousClock()
+    let start = clock.now
+    let result = try Program.run(["inspect", path])
+    #expect(start.duration(to: clock.now) < .seconds(1))
+    #expect(result.status == 0, "\(result.errors)")
+    for text in [
+      "names of ComfyUI, prefix model.model.", "20 double and 40 single blocks, width 3072, 24 heads of 128",
+      "856 tensors", "12821012544 elements, 25.64 GB", "text 4096 and 768 channels",
+    ] { #expect(result.output.contains(text), "\(text)") }
+  }
+}
