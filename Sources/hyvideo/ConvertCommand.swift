@@ -46,7 +46,7 @@ struct ConvertCommand: ParsableCommand {
     for network in networks {
       let progress = ByteProgress(network.rawValue)
       try network.write(toFolder: output, format: format) { progress.report($0, of: $1) }
-      print("\(output)/\(network.path)")
+      try Console.result("\(output)/\(network.path)")
     }
   }
 
@@ -70,18 +70,17 @@ struct ConvertCommand: ParsableCommand {
     }
     try copyConfiguration(of: network)
     for fidelity in fidelities {
-      print(
+      try Console.result(
         "\(fidelity.kind): \(fidelity.format), \(fidelity.count) numbers, relative error "
           + String(format: "%.2e", fidelity.relativeError))
     }
-    print(output)
+    try Console.result(output)
   }
 
   /// Sizes that the tensors do not tell are beside the source; they go beside the result, where there are none yet.
   private func copyConfiguration(of network: PublishedNetwork) throws {
     guard let source = network.configuration?.file else { return }
-    let folder = (output as NSString).deletingLastPathComponent
-    let target = (folder.isEmpty ? "." : folder) + "/config.json"
+    let target = FileSystem.folder(of: output) + "/config.json"
     if FileManager.default.fileExists(atPath: target) { return }
     try FileManager.default.copyItem(atPath: source, toPath: target)
   }
@@ -118,6 +117,6 @@ private final class ByteProgress {
     let line = String(
       format: "%@: %.2f of %.2f GB, %.0f MB/s\n", name, Double(done) / 1e9, Double(total) / 1e9,
       Double(done) / 1e6 / max(seconds, 1e-3))
-    FileHandle.standardError.write(Data(line.utf8))
+    Console.error(line)
   }
 }

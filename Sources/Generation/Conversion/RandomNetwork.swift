@@ -40,7 +40,7 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
   public func write(toFolder folder: String, format wanted: StorageFormat, progress: (Int, Int) -> Void) throws {
     let file = folder + "/" + path
     try FileManager.default.createDirectory(
-      atPath: (file as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
     let items = parameters.map { ($0, CheckpointConversion.format(wanted, name: $0.name, shape: $0.shape)) }
     let writer = try SafetensorsWriter(
       path: file, entries: items.flatMap { CheckpointConversion.entries($0.0.name, $0.0.shape, $0.1) },
