@@ -7,6 +7,12 @@ extension Weight {
   public func numbers(ofRows range: Range<Int>) -> [Float] {
     let part = shape.rank == 0 ? self : rows(range)
     let count = part.shape.count
+    if case .blocks(let format) = part.encoding {
+      let bytes = UnsafeRawBufferPointer(start: part.tensor.hostPointer, count: part.tensor.byteCount)
+      return stride(from: 0, to: bytes.count, by: format.byteCount).flatMap {
+        format.values(ofBlock: UnsafeRawBufferPointer(rebasing: bytes[$0..<$0 + format.byteCount]))
+      }
+    }
     var result = [Float](repeating: 0, count: count)
     let bytes = UnsafeRawBufferPointer(start: part.tensor.hostPointer, count: part.tensor.byteCount)
     result.withUnsafeMutableBufferPointer { target in
@@ -27,7 +33,7 @@ extension Weight {
         for (index, value) in part.tensor.floats().enumerated() { target[index] = value }
       }
     }
-    if case .scaled(let tensor) = part.encoding {
+    if case .scaled(let tensor, _) = part.encoding {
       let factors = tensor.floats()
       let width = count / max(range.count, 1)
       for index in 0..<count { result[index] *= factors.count == 1 ? factors[0] : factors[index / width] }

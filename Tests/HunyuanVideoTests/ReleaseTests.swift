@@ -117,7 +117,7 @@ import Testing
     let (name, rename) = Self.languageModels[index]
     let network = try published("llama", renamed: rename)
     #expect(network.names.name == name)
-    #expect(try network.llamaConfiguration() == .llama3)
+    #expect(try network.llamaConfiguration() == .llama3Of8Billion)
     let scope = network.scope()
     _ = try LlamaTextEncoder(scope, configuration: network.llamaConfiguration())
     try scope.finish()
@@ -133,7 +133,7 @@ import Testing
     }
     #expect(list(TransformerConfiguration.hyvideoT2Distilled.parameters) == (try shapes("transformer_tencent")))
     #expect(list(AutoencoderConfiguration.hunyuanVideo.parameters) == (try shapes("vae")))
-    #expect(list(LlamaConfiguration.llama3.parameters) == (try shapes("llama").filter { $0.key != "lm_head.weight" }))
+    #expect(list(LlamaConfiguration.llama3Of8Billion.parameters) == (try shapes("llama").filter { $0.key != "lm_head.weight" }))
     let text = try shapes("clip").filter { $0.key.hasPrefix("text_model.") }
     #expect(list(CLIPTextConfiguration.clipL.parameters) == text)
   }

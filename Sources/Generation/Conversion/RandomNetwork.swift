@@ -26,7 +26,7 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
     switch self {
     case .hyvideoT2: TransformerConfiguration.hyvideoT2Distilled.parameters
     case .vae: AutoencoderConfiguration.hunyuanVideo.parameters
-    case .llama3: LlamaConfiguration.llama3.parameters
+    case .llama3: LlamaConfiguration.llama3Of8Billion.parameters
     case .clipL: CLIPTextConfiguration.clipL.parameters
     }
   }

@@ -48,7 +48,7 @@ extension LlamaConfiguration {
       let keys = model.shape(of: "layers.0.self_attn.k_proj.weight"),
       let mlp = model.shape(of: "layers.0.mlp.gate_proj.weight")
     else { return nil }
-    self = .llama3
+    self = .llama3Of8Billion
     (vocabularySize, hiddenSize, mlpHiddenSize) = (embedding[0], embedding[1], mlp[0])
     layerCount = model.count { "layers.\($0).input_layernorm.weight" }
     guard hiddenSize > 0, keys[0] > 0, hiddenSize % headDimension == 0, keys[0] % headDimension == 0 else { return nil }

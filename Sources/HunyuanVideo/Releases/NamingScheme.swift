@@ -21,6 +21,8 @@ public struct NamingScheme: Sendable {
   public let name: String
   public let network: NetworkKind
   public let keys: any KeyTable
+  /// Whether the rows of both halves of each head alternate in query and key projections.
+  var alternatesHeadHalves: Bool { name == "llama.cpp" }
 
   /// Recognizes the network that a checkpoint holds by tensors that no other network and no other release has.
   /// - Returns: nil for a checkpoint of something else.

@@ -17,9 +17,10 @@ public struct PublishedNetwork: Sendable {
         file: checkpoint.path, expected: NetworkKind.allCases.map(\.title).joined(separator: ", "),
         found: "\(checkpoint.tensors.count) tensors of none of these\(example)")
     }
-    self.checkpoint = checkpoint
     self.names = names
     configuration = try PublishedNetwork.configuration(beside: checkpoint, of: names.network)
+    self.checkpoint =
+      names.alternatesHeadHalves ? try PublishedNetwork.inFirstOrder(checkpoint, names, configuration) : checkpoint
   }
 
   /// Opens a file or folder that must hold a certain network.
@@ -54,6 +55,25 @@ public struct PublishedNetwork: Sendable {
       case .clip: text.has("layer_norm_eps") || text.has("max_position_embeddings")
       }
     return describes ? reader : nil
+  }
+
+  /// A language model as llama.cpp exports it, with the rows of queries and keys in the order that it was trained in.
+  private static func inFirstOrder(
+    _ checkpoint: Checkpoint, _ names: NamingScheme, _ configuration: ConfigurationReader?
+  ) throws(CheckpointError) -> Checkpoint {
+    let deduced = LlamaConfiguration(deducedFrom: WeightScope(checkpoint, keys: names.keys))
+    var sizes = deduced
+    if let configuration { sizes = try LlamaConfiguration(configuration, defaults: deduced) }
+    guard let sizes else {
+      throw .invalidConfiguration(
+        file: checkpoint.path, key: "num_attention_heads",
+        expected: "the number of heads in a config.json beside the weights", found: "none")
+    }
+    return try checkpoint.mapTensors { tensor throws(CheckpointError) in
+      if tensor.name.hasSuffix(".attn_q.weight") { return try tensor.separatingHalves(heads: sizes.headCount) }
+      if tensor.name.hasSuffix(".attn_k.weight") { return try tensor.separatingHalves(heads: sizes.keyValueHeadCount) }
+      return tensor
+    }
   }
 
   private func undetermined(_ field: String, _ expected: String) -> CheckpointError {
