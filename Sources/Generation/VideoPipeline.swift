@@ -125,7 +125,7 @@ public final class VideoPipeline {
   /// Checks, before any work, that latents are such as this checkpoint's decoder takes.
   /// - Returns: the frames' size in pixels.
   public func checkLatents(_ latents: Tensor, named file: String) throws -> (height: Int, width: Int) {
-    let configuration = try AutoencoderConfiguration(ModelFolder.configuration(beside: model.autoencoder))
+    let configuration = try model.autoencoderNetwork().autoencoderConfiguration()
     let shape = latents.shape
     let fits = shape.rank == 5 && shape[0] == 1 && shape[1] == configuration.latentChannels && shape.count > 0
     if latents.dtype != .float32 || !fits {

@@ -110,7 +110,7 @@ struct CalibrateCommand: ParsableCommand {
   }
 
   private func checked() throws -> (ModelFolder, [String], GenerationRequest, String) {
-    let model = try ModelFolder(checkpoint.model ?? DemoModel.locate(), transformerOverride: checkpoint.ditWeight)
+    let model = try ModelFolder(checkpoint.model ?? DemoModel.locate(), parts: checkpoint.parts)
     let prompts = try promptFile.map { try GeneratePlan.prompts(inFile: $0) } ?? Self.prompts
     var request = GenerationRequest(prompt: prompts[0], seed: seed, defaults: model.defaults)
     guard [0, 2].contains(videoSize.count) else {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import StrictJSON
 import TensorCore
 import TensorTesting
 import Testing

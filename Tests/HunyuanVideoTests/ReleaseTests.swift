@@ -1,6 +1,7 @@
 import Checkpoints
 import HunyuanVideo
 import Layers
+import StrictJSON
 import TensorCore
 import TensorOps
 import TensorTesting
@@ -133,7 +134,9 @@ import Testing
     }
     #expect(list(TransformerConfiguration.hyvideoT2Distilled.parameters) == (try shapes("transformer_tencent")))
     #expect(list(AutoencoderConfiguration.hunyuanVideo.parameters) == (try shapes("vae")))
-    #expect(list(LlamaConfiguration.llama3Of8Billion.parameters) == (try shapes("llama").filter { $0.key != "lm_head.weight" }))
+    #expect(
+      list(LlamaConfiguration.llama3Of8Billion.parameters)
+        == (try shapes("llama").filter { $0.key != "lm_head.weight" }))
     let text = try shapes("clip").filter { $0.key.hasPrefix("text_model.") }
     #expect(list(CLIPTextConfiguration.clipL.parameters) == text)
   }
