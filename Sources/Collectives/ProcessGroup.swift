@@ -13,42 +13,59 @@ public struct CollectiveError: Error, CustomStringConvertible {
   public var description: String { "communication failed: \(operation): \(reason)" }
 }
 
+/// A tensor on its way to a rank.
+public struct OutgoingMessage: Sendable {
+  public let tensor: Tensor
+  public let destination: Int
+
+  /// - Parameter tensor: contiguous, in host memory.
+  public init(_ tensor: Tensor, to destination: Int) {
+    precondition(tensor.count == 0 || tensor.isContiguous, "message: \(tensor) is not contiguous")
+    self.tensor = tensor
+    self.destination = destination
+  }
+}
+
+/// A tensor that a rank will send.
+public struct IncomingMessage: Sendable {
+  public let shape: Shape
+  public let dtype: DType
+  public let source: Int
+
+  public init(_ shape: Shape, _ dtype: DType = .float32, from source: Int) {
+    self.shape = shape
+    self.dtype = dtype
+    self.source = source
+  }
+}
+
 /// A transfer under way.
 public protocol PendingTransfer: Sendable {
-  /// Waits, and returns what was received.
-  func wait() throws(CollectiveError) -> Tensor
+  /// Waits, and returns what was received, in the order in which it was asked for.
+  func wait() throws(CollectiveError) -> [Tensor]
 }
 
 /// Ranks that work on the same sample. With one rank every operation is the identity, so no caller asks whether it is
 /// distributed.
 ///
-/// All ranks call the same operations in the same order. Tensors are contiguous; the parts that ranks exchange may differ in
-/// shape, and a receiver says which shapes it expects.
+/// All ranks call the same operations in the same order; messages between two ranks arrive in the order in which they were sent.
+/// The parts that ranks exchange may differ in shape, and a receiver says which shapes it expects. A group is used by one thread.
 public protocol ProcessGroup: Sendable {
   /// This rank's number in `0..<size`.
   var rank: Int { get }
   var size: Int { get }
 
-  /// Sends `parts[r]` to rank `r` and returns what each rank sent here, of the shapes `receiving`.
-  func allToAll(_ parts: [Tensor], receiving: [Shape]) throws(CollectiveError) -> [Tensor]
+  /// What this rank has sent so far and how long it took, subgroups included.
+  var statistics: CommunicationStatistics { get }
 
-  /// Returns every rank's tensor, of the shapes `receiving`.
-  func allGather(_ tensor: Tensor, receiving: [Shape]) throws(CollectiveError) -> [Tensor]
-
-  /// Starts sending a tensor to one rank while receiving one from another.
-  func exchange(
-    sending tensor: Tensor, to destination: Int, receiving shape: Shape, from source: Int
+  /// Starts sending and receiving; returns at once. Messages of a rank to itself are handed over as they are.
+  func transfer(
+    sending: [OutgoingMessage], receiving: [IncomingMessage]
   ) throws(CollectiveError) -> any PendingTransfer
-
-  /// Sums over all ranks; every rank gets the same bits.
-  func sum(_ values: [Double]) throws(CollectiveError) -> [Double]
-
-  /// Gives every rank the bytes of rank `root`.
-  func broadcast(_ bytes: [UInt8], from root: Int) throws(CollectiveError) -> [UInt8]
-
-  /// Waits for all ranks.
-  func barrier() throws(CollectiveError)
 
   /// The group of the ranks that give the same color, ordered by `key`.
   func subgroup(color: Int, key: Int) throws(CollectiveError) -> any ProcessGroup
+
+  /// Ends the work of all ranks. Where ranks are processes it does not return.
+  func abort(reason: String, status: Int32)
 }

@@ -1,3 +1,4 @@
+import Collectives
 public import TensorCore
 
 /// The parts of a run, in order.
@@ -17,6 +18,17 @@ public struct StepRecord: Sendable, Codable {
   public let seconds: Double
   /// Whether a step cache stood for the blocks; with true guidance, on both passes.
   public let skipped: Bool
+  /// What this rank sent to others, and how long that took: from the start of each transfer to its end, and the part of it
+  /// for which the rank waited.
+  public let bytesSent: Int
+  public let communicationSeconds: Double
+  public let exposedCommunicationSeconds: Double
+
+  init(index: Int, sigma: Float, seconds: Double, skipped: Bool, communication: CommunicationStatistics) {
+    (self.index, self.sigma, self.seconds, self.skipped) = (index, sigma, seconds, skipped)
+    bytesSent = communication.bytesSent
+    (communicationSeconds, exposedCommunicationSeconds) = (communication.seconds, communication.exposedSeconds)
+  }
 }
 
 /// Is told how a run goes. Called on the thread that runs the pipeline.

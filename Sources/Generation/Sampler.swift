@@ -1,3 +1,4 @@
+public import Collectives
 public import HunyuanVideo
 public import Layers
 public import TensorCore
@@ -7,10 +8,16 @@ import TensorOps
 public struct Sampler: Sendable {
   private let transformer: HunyuanVideoTransformer
   private let context: ForwardContext
+  private let communication: @Sendable () -> CommunicationStatistics
 
-  public init(_ transformer: HunyuanVideoTransformer, in context: ForwardContext) {
+  /// - Parameter communication: what this rank has sent so far, for the records of steps.
+  public init(
+    _ transformer: HunyuanVideoTransformer, in context: ForwardContext,
+    communication: @escaping @Sendable () -> CommunicationStatistics = { CommunicationStatistics() }
+  ) {
     self.transformer = transformer
     self.context = context
+    self.communication = communication
   }
 
   /// What a step needs beside the latents: for the prompt and, with true guidance, for the negative prompt.
@@ -70,6 +77,7 @@ public struct Sampler: Sendable {
     try tell(first)
     for step in first..<scheduler.stepCount {
       let start = clock.now
+      let communicationBefore = communication()
       let input = try backend.upload(latents)
       var velocity = try transformer(
         input, step: step, conditioning: guidance.positive, rotary: rotary, cache: positiveCache, in: context)
@@ -84,7 +92,8 @@ public struct Sampler: Sendable {
       observer.stepDidEnd(
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
-          skipped: positiveCache.skipped && (guidance.negative == nil || negativeCache.skipped)))
+          skipped: positiveCache.skipped && (guidance.negative == nil || negativeCache.skipped),
+          communication: communication().since(communicationBefore)))
       observer.stageDidAdvance(.denoise)
       try tell(step + 1)
     }

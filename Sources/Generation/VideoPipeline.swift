@@ -1,5 +1,5 @@
 import Checkpoints
-public import Collectives
+import Collectives
 public import HunyuanVideo
 public import Layers
 public import TensorCore
@@ -17,7 +17,7 @@ public protocol FrameSink: AnyObject {
 public final class VideoPipeline {
   private let model: ModelFolder
   private let context: ForwardContext
-  private let group: any ProcessGroup
+  private let ranks: SequenceGroup
   private let observer: any GenerationObserver
   private let readAhead: WeightReadAhead?
   private var transformer: HunyuanVideoTransformer?
@@ -25,10 +25,10 @@ public final class VideoPipeline {
   private var knownColorMap: LatentColorMap?
 
   /// - Parameters:
-  ///   - group: the ranks that make a video together.
+  ///   - ranks: the ranks that make a video together.
   ///   - readAhead: keeps weights on disk but for a window; nil leaves them to the system.
   public init(
-    _ model: ModelFolder, in context: ForwardContext, group: any ProcessGroup = SingleProcessGroup(),
+    _ model: ModelFolder, in context: ForwardContext, ranks: SequenceGroup = SequenceGroup(),
     readAhead: WeightReadAhead? = nil, observer: any GenerationObserver
   ) {
     self.model = model
@@ -36,7 +36,7 @@ public final class VideoPipeline {
       backend: context.backend, jointAttention: context.jointAttention, weightStreaming: readAhead,
       checksFiniteness: context.checksFiniteness)
     self.readAhead = readAhead
-    self.group = group
+    self.ranks = ranks
     self.observer = observer
   }
 
@@ -50,36 +50,57 @@ public final class VideoPipeline {
     for request in requests { try requireMatchingNoise(request) }
   }
 
-  /// Encodes the prompts of all requests, each text once, and warns where a text was cut.
+  /// Encodes the prompts of all requests, each text once, and warns where a text was cut. The first rank does it for all.
   public func encode(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
     defer { readAhead?.reset() }
     return try stage(.encodePrompts, units: requests.count) {
-      let tokenizer = try PromptTokenizer(model)
-      let encoder = try PromptEncoder(model, in: context, adopt: adoption)
-      readAhead?.beginPhase()
-      try requireMatchingText(encoder, tokenizer)
-      var known: [String: EncodedPrompt] = [:]
-      func encoded(_ text: String, frames: Int) throws -> EncodedPrompt {
-        let key = "\(frames == 1)\(text)"
-        if let prompt = known[key] { return prompt }
-        let tokens = try tokenizer(text, frames: frames)
-        for (cut, name) in [(tokens.templated, "text encoder"), (tokens.pooled, "text encoder 2")] {
-          if let lost = cut.cutText {
-            observer.warn(
-              "the \(name) takes \(cut.ids.count) of the prompt's \(cut.count) tokens and does not see: \"\(lost)\"")
-          }
-        }
-        let prompt = try encoder(tokens)
-        known[key] = prompt
-        return prompt
-      }
-      return try requests.map { request in
-        defer { observer.stageDidAdvance(.encodePrompts) }
-        return GenerationTexts(
-          prompt: try encoded(request.prompt, frames: request.frames),
-          negative: request.usesGuidance ? try encoded(request.negativePrompt, frames: request.frames) : nil)
+      let texts = ranks.all.rank == 0 ? try encodeHere(requests) : []
+      return try requests.indices.map { index in
+        GenerationTexts(
+          prompt: try shared(texts.isEmpty ? nil : texts[index].prompt),
+          negative: requests[index].usesGuidance ? try shared(texts.isEmpty ? nil : texts[index].negative) : nil)
       }
     }
+  }
+
+  private func encodeHere(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
+    let tokenizer = try PromptTokenizer(model)
+    let encoder = try PromptEncoder(model, in: context, adopt: adoption)
+    readAhead?.beginPhase()
+    try requireMatchingText(encoder, tokenizer)
+    var known: [String: EncodedPrompt] = [:]
+    func encoded(_ text: String, frames: Int) throws -> EncodedPrompt {
+      let key = "\(frames == 1)\(text)"
+      if let prompt = known[key] { return prompt }
+      let tokens = try tokenizer(text, frames: frames)
+      for (cut, name) in [(tokens.templated, "text encoder"), (tokens.pooled, "text encoder 2")] {
+        if let lost = cut.cutText {
+          observer.warn(
+            "the \(name) takes \(cut.ids.count) of the prompt's \(cut.count) tokens and does not see: \"\(lost)\"")
+        }
+      }
+      let prompt = try encoder(tokens)
+      known[key] = prompt
+      return prompt
+    }
+    return try requests.map { request in
+      defer { observer.stageDidAdvance(.encodePrompts) }
+      return GenerationTexts(
+        prompt: try encoded(request.prompt, frames: request.frames),
+        negative: request.usesGuidance ? try encoded(request.negativePrompt, frames: request.frames) : nil)
+    }
+  }
+
+  /// Gives the first rank's prompt to all.
+  private func shared(_ prompt: EncodedPrompt?) throws -> EncodedPrompt {
+    if ranks.all.size == 1, let prompt { return prompt }
+    func shared(_ tensor: Tensor?) throws -> Tensor {
+      let mine = try tensor.map { try context.backend.download($0) }
+      let extents = try ranks.all.broadcast((mine?.shape.dimensions ?? []).map(Int64.init), from: 0)
+      return try context.backend.upload(
+        ranks.all.broadcast(mine, shape: Shape(extents.map { Int($0) }), from: 0))
+    }
+    return EncodedPrompt(textStates: try shared(prompt?.textStates), pooledText: try shared(prompt?.pooledText))
   }
 
   /// Takes noise to latents `[1, C, F', H/8, W/8]` in host memory.
@@ -92,28 +113,34 @@ public final class VideoPipeline {
   ) throws -> Tensor {
     let transformer = try loadedTransformer()
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
-    let sampler = Sampler(transformer, in: context)
+    let shape = try latentShape(request)
+    let tokenCount = transformer.grid(for: shape).reduce(1, *)
+    let sampler = Sampler(
+      transformer, in: ranks.context(context, tokenCount: tokenCount),
+      communication: { [ranks] in ranks.all.statistics })
     readAhead?.beginPhase()
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
     }
     readAhead?.beginPhase(excluding: readAhead?.used ?? [])
     try requireMatchingNoise(request)
-    let shape = try latentShape(request)
     if let state { try state.check(fits: shape, steps: scheduler.stepCount) }
     let noise = try request.initialNoise ?? initialNoise(shape, seed: agreedSeed(request.seed))
     return try stage(.denoise, units: scheduler.stepCount - (state?.step ?? 0)) {
       try sampler(
         noise: noise, from: state, guidance: guidance, scheduler: scheduler,
-        makeCache: makeCache ?? { [group] in request.cache.makeCache(steps: request.steps, group: group) },
+        makeCache: makeCache ?? { [ranks] in request.cache.makeCache(steps: request.steps, group: ranks.all) },
         observer: observer)
     }
   }
 
-  /// Decodes latents; frames are mapped to 0…1 and clamped.
-  public func decode(_ latents: Tensor, tiling: Bool, into sink: any FrameSink) throws {
+  /// Decodes latents; frames are mapped to 0…1 and clamped. Only the first rank's sink is given frames.
+  /// - Parameter sharesTiles: whether all ranks decode tiles, or the first alone.
+  public func decode(_ latents: Tensor, tiling: Bool, sharesTiles: Bool = true, into sink: any FrameSink) throws {
+    if !sharesTiles && ranks.all.rank > 0 { return }
     let decoder = try loadedDecoder()
-    let tiled = TiledDecoder(decoder, tiling: tiling, in: context)
+    let tiled = TiledDecoder(
+      decoder, tiling: tiling, in: context, group: sharesTiles ? ranks.all : SingleProcessGroup())
     try stage(.decode, units: tiled.tileCount(for: latents.shape)) {
       try tiled.decode(latents, tileDone: { observer.stageDidAdvance(.decode) }) { frames in
         try observer.checkInterruption()
@@ -163,7 +190,7 @@ public final class VideoPipeline {
   /// The first rank's seed: ranks that were started without one have drawn different ones.
   private func agreedSeed(_ seed: UInt64) throws -> UInt64 {
     let bytes = withUnsafeBytes(of: seed.littleEndian) { Array($0) }
-    return try group.broadcast(bytes, from: 0).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    return try ranks.all.broadcast(bytes, from: 0).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
   /// PyTorch's noise of a seed, drawn whole whatever the number of ranks.

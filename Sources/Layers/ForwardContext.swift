@@ -1,10 +1,12 @@
 public import TensorCore
 public import TensorOps
 
-/// What a forward pass runs in: the device, and how video and text attend to each other. One device, sharded
-/// sequences and sparse masks differ in `jointAttention` alone; a network cannot tell which it is running on.
+/// What a forward pass runs in: the device, which video tokens are here, and how video and text attend to each other. One
+/// device, sharded sequences and sparse masks differ in `tokens` and `jointAttention` alone; a network cannot tell which it is
+/// running on.
 public struct ForwardContext: Sendable {
   public let backend: any Backend
+  public let tokens: any TokenSharding
   public let jointAttention: any JointAttention
   /// Reads weights ahead where they are not all in memory; nil where they are.
   public let weightStreaming: (any WeightStreaming)?
@@ -12,10 +14,12 @@ public struct ForwardContext: Sendable {
   public let checksFiniteness: Bool
 
   public init(
-    backend: any Backend, jointAttention: any JointAttention = LocalJointAttention(),
-    weightStreaming: (any WeightStreaming)? = nil, checksFiniteness: Bool = true
+    backend: any Backend, tokens: any TokenSharding = WholeSequence(),
+    jointAttention: any JointAttention = LocalJointAttention(), weightStreaming: (any WeightStreaming)? = nil,
+    checksFiniteness: Bool = true
   ) {
     self.backend = backend
+    self.tokens = tokens
     self.jointAttention = jointAttention
     self.weightStreaming = weightStreaming
     self.checksFiniteness = checksFiniteness

@@ -90,6 +90,11 @@ public protocol Backend: Sendable {
     queries: [Tensor], keyValues: [KeyValue], scale: Float, mask: AttentionMask, logSumExp: Bool
   ) throws(BackendError) -> [AttentionOutput]
 
+  /// Joins attention of the same queries over two disjoint sets of keys, exactly: both outputs with their logarithms.
+  ///
+  /// Becomes `aclnnRingAttentionUpdate` (float32 statistics), or `aclnnExp`, `aclnnMul` and `aclnnAdd`.
+  func merged(_ a: AttentionOutput, _ b: AttentionOutput) throws(BackendError) -> AttentionOutput
+
   // MARK: Convolution
 
   /// Causal 3-D convolution of `[B, C, F, H, W]` with stride 1: the border is replicated, `k/2` on both sides of height and width, `k - 1`

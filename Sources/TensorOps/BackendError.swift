@@ -6,6 +6,8 @@ public enum BackendError: Error, CustomStringConvertible {
   case libraryFailure(library: String, operation: String, status: String)
   /// A storage type that the backend cannot compute with.
   case unsupportedType(operation: String, found: String, supported: String)
+  /// Ranks could not exchange tensors.
+  case communicationFailure(operation: String, reason: String)
   /// A result holds NaN or infinity.
   case nonFinite(location: String, remedy: String)
 
@@ -17,6 +19,8 @@ public enum BackendError: Error, CustomStringConvertible {
       "computation failed: \(operation): expected success, \(library) answered \(status); please report this with the command line"
     case .unsupportedType(let operation, let found, let supported):
       "unsupported type: \(operation): expected \(supported), found \(found); convert the checkpoint"
+    case .communicationFailure(let operation, let reason):
+      "communication failed: \(operation): \(reason)"
     case .nonFinite(let location, let remedy):
       "not a number: \(location): expected finite values, found NaN or infinity; \(remedy)"
     }

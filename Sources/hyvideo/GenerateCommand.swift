@@ -37,8 +37,7 @@ struct GenerateCommand: ParsableCommand {
     let observer = RunObserver(plan.progress)
     for note in plan.notes { observer.note(note) }
     let pipeline = VideoPipeline(
-      plan.model, in: ForwardContext(backend: backend, checksFiniteness: !running.noCheck), group: plan.group,
-      readAhead: plan.readAhead,
+      plan.model, in: ForwardContext(backend: backend, checksFiniteness: !running.noCheck), readAhead: plan.readAhead,
       observer: observer)
     try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     StopSignals.install()

@@ -1,3 +1,4 @@
+public import Collectives
 public import HunyuanVideo
 public import Layers
 public import TensorCore
@@ -7,15 +8,24 @@ import TensorOps
 ///
 /// Tiles overlap and fade into each other in place: a tile first into the one above, then into the one to the left, then into
 /// the clip before it, each as already blended. Frames are handed over as soon as no later tile changes them.
+///
+/// With many ranks the tiles are dealt out by size; the first rank gets all of them and blends them in the same order, so the
+/// result is the same to the last bit.
 public struct TiledDecoder: Sendable {
   private let decoder: VideoDecoder
   private let context: ForwardContext
   private let plan: TilePlan?
+  private let group: any ProcessGroup
 
-  /// - Parameter tiling: false decodes everything at once, in as much memory as that takes.
-  public init(_ decoder: VideoDecoder, tiling: Bool, in context: ForwardContext) {
+  /// - Parameters:
+  ///   - tiling: false decodes everything at once, in as much memory as that takes.
+  ///   - group: the ranks that decode tiles.
+  public init(
+    _ decoder: VideoDecoder, tiling: Bool, in context: ForwardContext, group: any ProcessGroup = SingleProcessGroup()
+  ) {
     self.decoder = decoder
     self.context = context
+    self.group = group
     plan = tiling ? TilePlan(decoder.configuration) : nil
   }
 
@@ -24,7 +34,7 @@ public struct TiledDecoder: Sendable {
     plan?.tileCount(frames: latents[2], height: latents[3], width: latents[4]) ?? 1
   }
 
-  /// Decodes a sampler's latents.
+  /// Decodes a sampler's latents. Only the first rank emits.
   /// - Parameters:
   ///   - latents: `[1, C, F, H, W]` in host memory, not yet divided by the scaling factor.
   ///   - tileDone: told after each tile.
@@ -35,14 +45,16 @@ public struct TiledDecoder: Sendable {
     let scale = 1 / decoder.configuration.scalingFactor
     let uploaded = try context.backend.upload(latents)
     let scaled = try context.backend.combination(scale, uploaded, 0, uploaded)
+    var tiles = TileExchange(group, configuration: decoder.configuration, decode: decodeTile)
     guard let plan, plan.tilesTime(frames: latents.shape[2]) else {
-      try emit(decodeFrames(scaled, tileDone: tileDone).tensor)
-      return
+      if let clip = try decodeFrames(scaled, &tiles, tileDone: tileDone) { try emit(clip.tensor) }
+      return try tiles.finish()
     }
     let time = plan.time
     var previous: PixelClip?
     for span in time.spans(count: latents.shape[2]) {
-      var clip = try decodeFrames(scaled.slice(2, span.start..<span.start + span.count), tileDone: tileDone)
+      let part = scaled.slice(2, span.start..<span.start + span.count)
+      guard var clip = try decodeFrames(part, &tiles, tileDone: tileDone) else { continue }
       if let previous {
         // The first frame only gave the tile a past.
         clip = clip.slice(.time, 1..<clip.frames)
@@ -53,16 +65,31 @@ public struct TiledDecoder: Sendable {
       // Only the end is needed again.
       previous = clip.slice(.time, max(clip.frames - time.blend, 0)..<clip.frames)
     }
+    try tiles.finish()
   }
 
-  /// Decodes all frames of latents that are short enough, in spatial tiles where frames are large.
-  private func decodeFrames(_ latents: Tensor, tileDone: () -> Void) throws -> PixelClip {
+  /// Decodes all frames of latents that are short enough, in spatial tiles where frames are large. Nil on all ranks but the
+  /// first.
+  private func decodeFrames(
+    _ latents: Tensor, _ tiles: inout TileExchange, tileDone: () -> Void
+  ) throws -> PixelClip? {
     let (height, width) = (latents.shape[3], latents.shape[4])
     guard let plan, plan.tilesSpace(height: height, width: width) else {
+      try tiles.begin([latents])
       defer { tileDone() }
-      return try decodeTile(latents)
+      return try tiles.next()
     }
     let space = plan.space
+    try tiles.begin(
+      space.spans(count: height).flatMap { y in
+        space.spans(count: width).map { x in
+          latents.slice(3, y.start..<y.start + y.count).slice(4, x.start..<x.start + x.count)
+        }
+      })
+    if group.rank > 0 {
+      for _ in 0..<space.spans(count: height).count * space.spans(count: width).count { tileDone() }
+      return nil
+    }
     let factor = decoder.configuration.spatialCompression
     var result: PixelClip?
     // The lower ends of the tiles above, one for each column.
@@ -71,8 +98,7 @@ public struct TiledDecoder: Sendable {
       var left: PixelClip?
       var ends: [PixelClip] = []
       for (column, x) in space.spans(count: width).enumerated() {
-        let tileLatents = latents.slice(3, y.start..<y.start + y.count).slice(4, x.start..<x.start + x.count)
-        var tile = try decodeTile(tileLatents)
+        guard var tile = try tiles.next() else { preconditionFailure("tiled decoding: the first rank has no tile") }
         if row > 0 { tile.blend(from: above[column], along: .vertical, extent: space.blend) }
         if let left { tile.blend(from: left, along: .horizontal, extent: space.blend) }
         ends.append(tile.slice(.vertical, max(tile.height - space.blend, 0)..<tile.height))
@@ -93,8 +119,8 @@ public struct TiledDecoder: Sendable {
     return result
   }
 
-  private func decodeTile(_ latents: Tensor) throws -> PixelClip {
+  private func decodeTile(_ latents: Tensor) throws -> Tensor {
     let backend = context.backend
-    return PixelClip(try backend.download(decoder(backend.contiguous(latents), in: context)))
+    return try backend.download(decoder(backend.contiguous(latents), in: context))
   }
 }

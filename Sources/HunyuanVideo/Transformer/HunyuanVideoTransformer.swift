@@ -104,7 +104,7 @@ public struct HunyuanVideoTransformer: Sendable {
     try context.requireFinite(input, at: "transformer: step \(step): img_in")
     let output = try runBlocks(
       TokenStreams(video: input, text: conditioning.text[step]), step: step, conditioning: conditioning,
-      rotary: rotary, cache: cache, in: context)
+      rotary: rotary.tokens(context.tokens.range(of: rotary.count)), cache: cache, in: context)
     let velocity = try finalLayer(
       output, table: conditioning.finalLayer, step: step, grid: grid(for: latents.shape), in: context)
     try context.requireFinite(velocity, at: "transformer: step \(step): final_layer")

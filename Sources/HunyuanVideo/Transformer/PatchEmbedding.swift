@@ -20,9 +20,10 @@ struct PatchEmbedding: Sendable {
       bias: try scope["proj"].weight("bias", shape: [configuration.hiddenSize]))
   }
 
-  /// Latents `[B, C, F, H, W]` to tokens `[B, L, hidden]`, time slowest, then rows, then columns.
+  /// Latents `[B, C, F, H, W]` to this rank's tokens `[B, L, hidden]`, time slowest, then rows, then columns.
   func callAsFunction(_ latents: Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
-    try linear(context.backend.contiguous(latents.patches(patch)).flattenedPatches, in: context)
+    let patches = try context.backend.contiguous(latents.patches(patch)).flattenedPatches
+    return try linear(patches.slice(1, context.tokens.range(of: patches.shape[1])), in: context)
   }
 }
 
@@ -42,13 +43,14 @@ struct FinalLayer: Sendable {
       scope["linear"], inputs: configuration.hiddenSize, outputs: configuration.patchVolume * channels)
   }
 
-  /// Tokens `[B, L, hidden]` to velocity `[B, C, F, H, W]` for a grid of tokens.
+  /// This rank's tokens `[B, L, hidden]` to the whole velocity `[B, C, F, H, W]` for a grid of tokens.
   func callAsFunction(
     _ video: Tensor, table: ModulationTable, step: Int, grid: [Int], in context: ForwardContext
   ) throws(BackendError) -> Tensor {
     let normalized = try modulatedLayerNorm(
       video, scale: table.vector(1, step: step), shift: table.vector(0, step: step), in: context)
-    let patches = try linear(normalized, in: context)
+    let patches = try context.tokens.gathered(
+      linear(normalized, in: context), count: grid.reduce(1, *), on: context.backend)
     // [B, F', H', W', C, pt, ph, pw] to [B, C, F', pt, H', ph, W', pw]
     let split = patches.reshaped(Shape([video.shape[0]] + grid + [channels] + patch))
     let interleaved = try context.backend.contiguous(split.permuted([0, 4, 1, 5, 2, 6, 3, 7]))

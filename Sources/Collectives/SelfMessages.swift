@@ -1,0 +1,18 @@
+import TensorCore
+
+/// What a rank sends to itself: handed over, never copied.
+struct SelfMessages {
+  private var queue: ArraySlice<Tensor>
+
+  init(_ sending: [OutgoingMessage], rank: Int) {
+    queue = sending.filter { $0.destination == rank }.map(\.tensor)[...]
+  }
+
+  mutating func next(_ expected: IncomingMessage) -> Tensor {
+    guard let tensor = queue.popFirst() else { preconditionFailure("transfer: no message for \(expected)") }
+    precondition(
+      tensor.shape == expected.shape && tensor.dtype == expected.dtype,
+      "transfer: \(tensor) for \(expected.dtype)\(expected.shape)")
+    return tensor
+  }
+}

@@ -1,0 +1,66 @@
+public import Collectives
+public import Layers
+import TensorCore
+import TensorOps
+
+/// The ranks that share a sample, and their Ulysses and ring subgroups.
+public struct SequenceGroup: Sendable {
+  public let layout: RankLayout
+  let all: any ProcessGroup
+  let ulysses: any ProcessGroup
+  let ring: any ProcessGroup
+
+  /// One rank.
+  public init() {
+    layout = RankLayout(ulysses: 1, ring: 1)
+    (all, ulysses, ring) = (SingleProcessGroup(), SingleProcessGroup(), SingleProcessGroup())
+  }
+
+  /// - Precondition: the layout has as many ranks as the group.
+  public init(_ group: any ProcessGroup, layout: RankLayout) throws(CollectiveError) {
+    precondition(layout.ranks == group.size, "layout: \(layout.ulysses) x \(layout.ring) for \(group.size) ranks")
+    self.layout = layout
+    all = group
+    let (u, r) = (layout.ulyssesRank(group.rank), layout.ringRank(group.rank))
+    ulysses = layout.ring == 1 ? group : try group.subgroup(color: r, key: u)
+    ring = layout.ulysses == 1 ? group : try group.subgroup(color: u, key: r)
+  }
+
+  /// A context in which a sample's video tokens are shared out to the ranks.
+  /// - Parameter tokenCount: video tokens of the sample.
+  public func context(_ context: ForwardContext, tokenCount: Int) -> ForwardContext {
+    if all.size == 1 { return context }
+    return ForwardContext(
+      backend: context.backend, tokens: ShardedTokens(group: all),
+      jointAttention: ShardedJointAttention(self, tokenCount: tokenCount), weightStreaming: context.weightStreaming,
+      checksFiniteness: context.checksFiniteness)
+  }
+}
+
+/// Consecutive tokens on each rank, as evenly as it goes.
+struct ShardedTokens: TokenSharding {
+  let group: any ProcessGroup
+
+  func range(of count: Int) -> Range<Int> { ShardPlan(count: count, parts: group.size).range(group.rank) }
+
+  func gathered(_ tokens: Tensor, count: Int, on backend: any Backend) throws(BackendError) -> Tensor {
+    let plan = ShardPlan(count: count, parts: group.size)
+    let shapes = (0..<group.size).map { Shape([tokens.shape[0], plan.size($0)] + tokens.shape.dimensions[2...]) }
+    let mine = try backend.download(tokens)
+    let parts = try communicating { () throws(CollectiveError) in try group.allGather(mine, receiving: shapes) }
+    var uploaded: [Tensor] = []
+    for part in parts where part.count > 0 { uploaded.append(try backend.upload(part)) }
+    return try backend.concatenate(uploaded, axis: 1)
+  }
+
+  func sum(_ values: [Double]) throws(BackendError) -> [Double] {
+    try communicating { () throws(CollectiveError) in try group.sum(values) }
+  }
+}
+
+/// Reports what went wrong between ranks as an operation's failure.
+func communicating<Result>(_ body: () throws(CollectiveError) -> Result) throws(BackendError) -> Result {
+  do { return try body() } catch {
+    throw BackendError.communicationFailure(operation: error.operation, reason: error.reason)
+  }
+}

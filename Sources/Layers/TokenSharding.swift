@@ -1,0 +1,25 @@
+public import TensorCore
+public import TensorOps
+
+/// Which of a sample's video tokens are on this rank, between patch embedding and the final projection.
+public protocol TokenSharding: Sendable {
+  /// The tokens that this rank holds of `count`.
+  func range(of count: Int) -> Range<Int>
+
+  /// All `count` tokens `[B, count, C]` from every rank's `[B, l, C]`; every rank gets them.
+  func gathered(_ tokens: Tensor, count: Int, on backend: any Backend) throws(BackendError) -> Tensor
+
+  /// Sums over the ranks that share a sample, so that all of them decide alike.
+  func sum(_ values: [Double]) throws(BackendError) -> [Double]
+}
+
+/// All tokens are here.
+public struct WholeSequence: TokenSharding {
+  public init() {}
+
+  public func range(of count: Int) -> Range<Int> { 0..<count }
+
+  public func gathered(_ tokens: Tensor, count: Int, on backend: any Backend) throws(BackendError) -> Tensor { tokens }
+
+  public func sum(_ values: [Double]) throws(BackendError) -> [Double] { values }
+}

@@ -1,0 +1,76 @@
+import Collectives
+import Foundation
+import TensorCore
+import Testing
+
+@Suite struct LoopbackGroupTests {
+  private static func part(from: Int, to: Int) -> Tensor {
+    Tensor((0..<from + 2 * to).map { Float(100 * from + 10 * to + $0) }, shape: [from + 2 * to])
+  }
+
+  @Test(arguments: [1, 2, 5])
+  func `every rank gets what every rank sent it, whatever the sizes`(_ size: Int) throws {
+    let received = try LoopbackGroup.run(size) { group in
+      try group.allToAll(
+        (0..<size).map { Self.part(from: group.rank, to: $0) }, receiving: (0..<size).map { [$0 + 2 * group.rank] }
+      ).map { $0.floats() }
+    }
+    for (rank, parts) in received.enumerated() {
+      #expect(parts == (0..<size).map { Self.part(from: $0, to: rank).floats() })
+    }
+  }
+
+  @Test func `sums, broadcasts and gathered bytes are the same on every rank`() throws {
+    let results = try LoopbackGroup.run(3) { group in
+      let bytes = [UInt8](repeating: UInt8(group.rank), count: group.rank)
+      return (
+        try group.sum([Double(group.rank), 0.5]), try group.maximum([Double(group.rank)]),
+        try group.broadcast([UInt8(group.rank), 7], from: 2), try group.allGather(bytes)
+      )
+    }
+    for (sum, maximum, bytes, gathered) in results {
+      #expect(sum == [3, 1.5] && maximum == [2] && bytes == [2, 7] && gathered == [[], [1], [2, 2]])
+    }
+  }
+
+  @Test func `subgroups have their own ranks and do not hear each other`() throws {
+    let results = try LoopbackGroup.run(5) { group in
+      let part = try group.subgroup(color: group.rank % 2, key: -group.rank)
+      let again = try part.subgroup(color: 0, key: part.rank)
+      return (part.rank, part.size, try part.sum([Double(group.rank)])[0], try again.sum([1])[0])
+    }
+    #expect(results.map(\.0) == [2, 1, 1, 0, 0] && results.map(\.1) == [3, 2, 3, 2, 3])
+    #expect(results.map(\.2) == [6, 4, 6, 4, 6] && results.map(\.3) == [3, 2, 3, 2, 3])
+  }
+
+  @Test func `a rank that fails ends the others' waits with its reason`() {
+    struct Broken: Error {}
+    let start = ContinuousClock().now
+    let error = #expect(throws: (any Error).self) {
+      _ = try LoopbackGroup.run(3) { group in
+        if group.rank == 1 { group.abort(reason: "out of paper", status: 1) } else { try group.barrier() }
+      }
+    }
+    #expect("\(error.map { "\($0)" } ?? "")".contains("rank 1 failed: out of paper"))
+    #expect(start.duration(to: ContinuousClock().now) < .seconds(5))
+  }
+
+  @Test func `bytes are counted without what stays, and hidden time is not exposed`() throws {
+    let results = try LoopbackGroup.run(2, delay: .milliseconds(40)) { group in
+      let other = 1 - group.rank
+      let pending = try group.exchange(
+        sending: [Tensor(repeating: 1, shape: [25])], to: other, receiving: [[25]], from: other)
+      Thread.sleep(forTimeInterval: 0.06)
+      _ = try pending.wait()
+      let hidden = group.statistics
+      _ = try group.allToAll(
+        [Tensor(repeating: 0, shape: [5]), Tensor(repeating: 0, shape: [5])], receiving: [[5], [5]])
+      return (hidden, group.statistics.since(hidden))
+    }
+    for (hidden, open) in results {
+      #expect(hidden.bytesSent == 100 && open.bytesSent == 20)
+      #expect(hidden.seconds >= 0.039 && hidden.exposedSeconds < 0.3 * hidden.seconds)
+      #expect(open.exposedSeconds > 0.5 * open.seconds)
+    }
+  }
+}
