@@ -1,4 +1,4 @@
-/// LLaMA-3's byte-level tokenizer, from a `tokenizer.json`.
+/// LLaMA-3's byte-level tokenizer, from a `tokenizer.json` or Meta's `tokenizer.model`.
 ///
 /// The text is taken as it is: special tokens in it are recognised, the rest is cut by the published regular
 /// expression and each piece encoded by its bytes.
@@ -23,57 +23,80 @@ public struct LlamaTokenizer: Sendable {
   private let givenTokens: AddedTokens
   private let normalizedTokens: AddedTokens
 
-  /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
+  /// Reads `tokenizer.json`, or `tokenizer.model` where there is none, and, where they exist, `tokenizer_config.json` and
+  /// `special_tokens_map.json`.
   ///
   /// - Throws: ``TokenizerError`` naming the file and what is wrong: it is missing, malformed, contradicts itself, or
   ///   describes another kind of tokenizer.
   public init(folder: String) throws(TokenizerError) {
     let file = TokenizerFiles.path("tokenizer.json", in: folder)
-    let definition = try TokenizerDefinition(parsing: TokenizerFiles.contents(of: file), file: file)
-    try self.init(definition, TokenizerConfiguration(folder: folder))
+    let ranks = TokenizerFiles.path("tokenizer.model", in: folder)
+    let configuration = try TokenizerConfiguration(folder: folder)
+    if !TokenizerFiles.exists(file), TokenizerFiles.exists(ranks) {
+      let definition = try TokenizerDefinition(ranks: ranks, configuration)
+      guard let begin = definition.id(of: "<|begin_of_text|>") else {
+        preconditionFailure("LLaMA tokenizer: its own special tokens have no begin")
+      }
+      try self.init(definition, configuration, around: ([begin], []))
+    } else {
+      let definition = try TokenizerDefinition(parsing: TokenizerFiles.contents(of: file), file: file)
+      try self.init(checking: definition, configuration)
+    }
   }
 
+  /// A tokenizer of a `tokenizer.json`, whose stages must be LLaMA-3's.
   private init(
-    _ definition: TokenizerDefinition, _ configuration: TokenizerConfiguration
+    checking definition: TokenizerDefinition, _ configuration: TokenizerConfiguration
   ) throws(TokenizerError) {
-    self.definition = definition
-    file = definition.file
     try definition.requireNoNormalizer()
     _ = try definition.requirePreTokenizer(
       splittingBy: [LlamaPattern.expression], behavior: "Isolated", invert: false, usesRegex: false)
     guard definition.model.options.endOfWordSuffix.isEmpty else {
       throw .unsupported(
-        "unsupported tokenizer model", in: file, expected: "no end_of_word_suffix",
+        "unsupported tokenizer model", in: definition.file, expected: "no end_of_word_suffix",
         found: quoted(definition.model.options.endOfWordSuffix))
     }
-
-    func id(of role: String) throws(TokenizerError) -> Int32? {
-      guard let token = configuration.specialTokens[role] else { return nil }
-      if let id = definition.id(of: token.content) { return id }
-      throw .inconsistent(
-        "a special token is unknown", in: definition.file, expected: "an id for the \(role) \(quoted(token.content))",
-        found: "none")
-    }
-    padID = try id(of: "pad_token")
-    if let tokens = try definition.surroundingTokens() {
-      (prefixIDs, suffixIDs) = tokens
+    var tokens: (before: [Int32], after: [Int32]) = ([], [])
+    if let found = try definition.surroundingTokens() {
+      tokens = found
     } else if configuration.addsBeginToken == true {
-      guard let begin = try id(of: "bos_token") else {
+      guard let begin = try Self.id(of: "bos_token", definition, configuration) else {
         throw .inconsistent(
-          "the begin token is not named", in: file, expected: "a bos_token, as add_bos_token is true", found: "none")
+          "the begin token is not named", in: definition.file, expected: "a bos_token, as add_bos_token is true",
+          found: "none")
       }
-      (prefixIDs, suffixIDs) = ([begin], [])
-    } else {
-      (prefixIDs, suffixIDs) = ([], [])
+      tokens = ([begin], [])
     }
+    try self.init(definition, configuration, around: tokens)
+  }
+
+  private init(
+    _ definition: TokenizerDefinition, _ configuration: TokenizerConfiguration,
+    around tokens: (before: [Int32], after: [Int32])
+  ) throws(TokenizerError) {
+    self.definition = definition
+    file = definition.file
+    padID = try Self.id(of: "pad_token", definition, configuration)
+    (prefixIDs, suffixIDs) = tokens
     vocabularySize = definition.vocabularySize
-    func tokens(normalized: Bool) -> AddedTokens {
+    func added(normalized: Bool) -> AddedTokens {
       AddedTokens(
         definition.addedTokens.filter { $0.isNormalized == normalized }
           .map { (content: Array($0.content.unicodeScalars), id: $0.id) })
     }
-    givenTokens = tokens(normalized: false)
-    normalizedTokens = tokens(normalized: true)
+    givenTokens = added(normalized: false)
+    normalizedTokens = added(normalized: true)
+  }
+
+  /// The id of the token that the configuration has for a role; nil where it has none.
+  private static func id(
+    of role: String, _ definition: TokenizerDefinition, _ configuration: TokenizerConfiguration
+  ) throws(TokenizerError) -> Int32? {
+    guard let token = configuration.specialTokens[role] else { return nil }
+    if let id = definition.id(of: token.content) { return id }
+    throw .inconsistent(
+      "a special token is unknown", in: definition.file, expected: "an id for the \(role) \(quoted(token.content))",
+      found: "none")
   }
 
   /// The id of a token, added or of the vocabulary, by its text.

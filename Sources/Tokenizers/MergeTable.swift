@@ -16,6 +16,9 @@ struct MergeTable: Sendable {
 
   func merge(_ left: Int32, _ right: Int32) -> Merge? { merges[Self.key(left, right)] }
 
+  /// Adds a merge of a rank of its own.
+  mutating func insert(_ left: Int32, _ right: Int32, _ merge: Merge) { merges[Self.key(left, right)] = merge }
+
   /// Adds the next merge: of `joined[..<split]` and `joined[split...]`, to `joined`.
   ///
   /// A pair that is listed twice keeps its last rank, as in the `tokenizers` library.

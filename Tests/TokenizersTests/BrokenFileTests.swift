@@ -180,6 +180,19 @@ import Tokenizers
     #expect(error?.description.contains(mentions) == true, "\(error?.description ?? "")")
   }
 
+  @Test(arguments: [
+    ("", "byte 0"), ("YQ== 1\n", "rank 0"), ("YQ==\n", "rank 0"), ("YQ== 0 0\n", "rank 0"), ("Y 0\n", "rank 0"),
+    (" 0\n", "rank 0"), ("YQ== 0\nYQ== 1\n", "twice"), ("YQ== 0\n", "byte 0"), ("YQ== -1\n", "rank 0"),
+    ("YQ== 99999999999999999999\n", "rank 0"), ("\u{0A}\u{0E}\u{0A}\u{05}<unk>\u{15}", "SentencePiece"),
+    (String(repeating: "YWFh", count: 200) + " 0\n", "SentencePiece"),
+  ])
+  func `a tokenizer.model that is not LLaMA-3's is refused`(text: String, mentions: String) throws {
+    let folder = try TemporaryFolder(["tokenizer.model": text])
+    let error = #expect(throws: TokenizerError.self) { try LlamaTokenizer(folder: folder.path) }
+    let message = error?.description ?? ""
+    #expect(message.contains("tokenizer.model") && message.contains(mentions), "\(message)")
+  }
+
   @Test func `each kind of tokenizer refuses the other's file`() throws {
     let llama = try TinyTokenizer.folder(TinyTokenizer.llama())
     let clip = try TinyTokenizer.folder(TinyTokenizer.clip())

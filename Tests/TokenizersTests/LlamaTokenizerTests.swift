@@ -34,6 +34,22 @@ import Tokenizers
     #expect(tokenizer.tokenize("<|end|>!<|end|>?").ids == [100_000, 100_002, 100_001, 0x3F])
   }
 
+  @Test func `a configuration beside a tokenizer.model adds tokens and names the padding`() throws {
+    let ranks = Project.root.appending(path: "Tests/Goldens/tokenizers/llama_ranks/tokenizer.model")
+    let folder = try TemporaryFolder()
+    try folder.write(Data(contentsOf: ranks), to: "tokenizer.model")
+    let plain = try LlamaTokenizer(folder: folder.path)
+    let count = plain.vocabularySize - 256
+    #expect(plain.id(of: "<|eot_id|>") == Int32(count + 9))
+    let configuration =
+      #"{"pad_token": "<pad>", "added_tokens_decoder": {"ID": {"content": "<pad>", "special": true}}}"#
+      .replacing("ID", with: "\(count + 257)")
+    try folder.write(Data(configuration.utf8), to: "tokenizer_config.json")
+    let larger = try LlamaTokenizer(folder: folder.path)
+    #expect(larger.padID == Int32(count + 257) && larger.vocabularySize == count + 258)
+    #expect(larger.tokenize("red<|eot_id|>").ids == plain.tokenize("red<|eot_id|>").ids)
+  }
+
   @Test func `merges apply by rank, then from the left`() throws {
     var document = TinyTokenizer.llama(pieces: ["ab", "bc", "abc", "aa", "aaa"])
     var model = try #require(document["model"] as? [String: Any])

@@ -36,6 +36,22 @@ private func processorTime(_ body: () throws -> Void) rethrows -> Duration {
     #expect(encoding < .milliseconds(500))
   }
 
+  @Test func `a tokenizer.model of LLaMA-3's size loads without delay`() throws {
+    let letters = (0..<26).map { UInt8(97 + $0) }
+    var tokens = (0..<256).map { [UInt8($0)] }
+    var words = letters.map { [$0] }
+    while tokens.count < 128_000 {
+      words = words.flatMap { word in letters.map { word + [$0] } }
+      tokens += words.prefix(128_000 - tokens.count)
+    }
+    let lines = tokens.enumerated().map { "\(Data($0.element).base64EncodedString()) \($0.offset)\n" }
+    let folder = try TemporaryFolder(["tokenizer.model": lines.joined()])
+    var tokenizer: LlamaTokenizer?
+    let loading = try processorTime { tokenizer = try LlamaTokenizer(folder: folder.path) }
+    #expect(loading < .seconds(3))
+    #expect(tokenizer?.vocabularySize == 128_256)
+  }
+
   @Test(arguments: ["a", " ", "1", "!", "'", "\n", " \n", "é", "中", "a\u{301}\u{323}", "<|end", "<|eot_id|>"])
   func `long runs take time in proportion to their length`(unit: String) throws {
     let llama = try LlamaTokenizer(folder: Project.llamaFolder)

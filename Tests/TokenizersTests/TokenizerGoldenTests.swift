@@ -23,6 +23,7 @@ import Tokenizers
   @Test(arguments: [
     ("Models/demo/text_encoder", "llama.json"),
     ("Tests/Goldens/tokenizers/llama_4k", "llama_4k/goldens.json"),
+    ("Tests/Goldens/tokenizers/llama_ranks", "llama_ranks/goldens.json"),
   ])
   func `the LLaMA tokenizer gives the library's ids`(folder: String, file: String) throws {
     let tokenizer = try LlamaTokenizer(folder: Project.root.appending(path: folder).path)

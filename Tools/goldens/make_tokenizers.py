@@ -1,8 +1,10 @@
 """Token ids over hard texts: the demo's two tokenizers, and two larger ones that are trained here."""
 
+import base64
 import json
 from collections import Counter
 
+import tiktoken
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bpe_training import train_merges
@@ -88,6 +90,34 @@ def clip_tokenizer():
     return tokenizer, vocabulary, merges
 
 
+def meta_specials():
+    """LLaMA-3's special tokens, which its tokenizer.model leaves out."""
+    return (["<|begin_of_text|>", "<|end_of_text|>"] + [f"<|reserved_special_token_{i}|>" for i in range(4)]
+            + ["<|start_header_id|>", "<|end_header_id|>", "<|reserved_special_token_4|>", "<|eot_id|>"]
+            + [f"<|reserved_special_token_{i}|>" for i in range(5, 251)])
+
+
+def write_ranks(path, vocabulary, texts):
+    """Meta's form of a vocabulary, and what tiktoken makes of the texts with it."""
+    byte = byte_of_symbol()
+    ranks = {bytes(byte[c] for c in token): rank for rank, token in enumerate(sorted(vocabulary, key=vocabulary.get))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ranks.items()))
+    specials = {token: len(ranks) + i for i, token in enumerate(meta_specials())}
+    encoding = tiktoken.Encoding("llama", pat_str=LLAMA_REGEX, mergeable_ranks=ranks, special_tokens=specials)
+    begin = specials["<|begin_of_text|>"]
+    rows = [{"text": text, "ids": [begin] + encoding.encode(text, allowed_special="all")} for text in texts]
+    path.with_name("goldens.json").write_text(
+        "[\n" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]\n")
+
+
+def byte_of_symbol():
+    """The byte that each character of a byte-level vocabulary stands for."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
 def write_goldens(path, tokenizer, texts):
     rows = [{"text": text, "ids": tokenizer.encode(text).ids} for text in texts]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +151,9 @@ def generate(out):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(larger.to_str())
     write_goldens(path.with_name("goldens.json"), Tokenizer.from_file(str(path)), texts)
+
+    vocabulary = {token: i for token, i in larger.get_vocab().items() if token not in LLAMA_SPECIALS}
+    write_ranks(folder / "llama_ranks" / "tokenizer.model", vocabulary, texts)
 
     larger, vocabulary, merges = clip_tokenizer()
     path = folder / "clip_3k" / "vocab.json"
