@@ -62,7 +62,7 @@ extension CheckpointError: CustomStringConvertible {
         + "found \(found); nothing was executed, but do not trust this file: get the weights from their publisher"
     case .missingLoadKey(let file, let key, let found):
       "missing key: \(file.oneLine): expected weights under \(key.oneLine), found "
-        + (found.isEmpty ? "no dictionary" : found.summary) + "; name the key of the weights"
+        + (found.isEmpty ? "no dictionary" : found.summary) + "; name the key of the weights with --load-key"
     case .missingScale(let file, let key, let reason):
       "missing scale: \(file.oneLine): \(key.oneLine): expected a factor because of \(reason), found none; "
         + "put the release's map of factors beside the file, or download the file again"
@@ -72,7 +72,8 @@ extension CheckpointError: CustomStringConvertible {
     case .missingFile(let path, let reason):
       "missing file: \(path.oneLine): expected \(reason), found none; complete the download or correct the path"
     case .ambiguous(let folder, let candidates):
-      "ambiguous folder: \(folder.oneLine): expected one candidate, found \(candidates.summary); name one file"
+      "ambiguous folder: \(folder.oneLine): expected one candidate, found \(candidates.summary); name one file "
+        + "(--dit-weight, --vae-path, --text-encoder-path, --text-encoder-2-path)"
     case .duplicateKey(let key, let files):
       "duplicate tensor: \(files.summary): \(key.oneLine): expected it once, found \(files.count); name one file"
     case .indexMismatch(let index, let key, let expected, let found):

@@ -18,6 +18,8 @@ public struct ModelFolder: Sendable {
   public let tokenizer: String
   public let tokenizer2: String
   public let defaults: ModelDefaults
+  /// The key of the transformer's weights in a PyTorch file that has several (`module`, `ema`); nil for the usual ones.
+  public let loadKey: String?
 
   /// - Parameter parts: files to use instead of the folder's (`--dit-weight` and others).
   /// - Throws: `RequestError` naming the first part that is missing or has several candidates; `CheckpointError` for a
@@ -27,6 +29,7 @@ public struct ModelFolder: Sendable {
       throw Self.missing("checkpoint folder", at: root, expected: "a folder", flag: "--model")
     }
     self.root = root
+    loadKey = parts.loadKey
     let description = root + "/model.json"
     var files: ConfigurationReader?
     var defaults = ModelDefaults()
@@ -54,7 +57,7 @@ public struct ModelFolder: Sendable {
     textEncoder2 = try locate(.textEncoder2, parts.textEncoder2, .clip)
     tokenizer = try Self.tokenizer(
       parts.tokenizer, [Self.folder(of: textEncoder), root + "/tokenizer", root + "/text_encoder"],
-      [["tokenizer.json"]], flag: "--tokenizer-path")
+      [["tokenizer.json"], ["tokenizer.model"]], flag: "--tokenizer-path")
     tokenizer2 = try Self.tokenizer(
       parts.tokenizer2, [Self.folder(of: textEncoder2), root + "/tokenizer_2", root + "/text_encoder_2"],
       [["tokenizer.json"], ["vocab.json", "merges.txt"]], flag: "--tokenizer-2-path")
@@ -91,7 +94,13 @@ public struct ModelFolder: Sendable {
 extension ModelFolder {
   /// - Throws: `CheckpointError` where the file cannot be read or holds another network.
   public func transformerNetwork() throws(CheckpointError) -> PublishedNetwork {
-    try PublishedNetwork(path: transformer, expecting: .transformer)
+    try PublishedNetwork(transformerCheckpoint(), at: transformer, expecting: .transformer)
+  }
+
+  /// The transformer's tensors, whatever they are.
+  /// - Throws: `CheckpointError` where the file cannot be read.
+  public func transformerCheckpoint() throws(CheckpointError) -> Checkpoint {
+    try Checkpoint(path: transformer, loadKey: loadKey)
   }
 
   /// - Throws: `CheckpointError` where the file cannot be read or holds another network.

@@ -7,6 +7,8 @@ public struct ModelParts: Sendable {
   /// Folders with tokenizer files.
   public var tokenizer: String?
   public var tokenizer2: String?
+  /// The key of the transformer's weights in a PyTorch file that has several.
+  public var loadKey: String?
 
   public init(transformer: String? = nil) { self.transformer = transformer }
 }

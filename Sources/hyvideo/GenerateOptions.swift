@@ -17,6 +17,11 @@ struct CheckpointOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Checkpoint folder. Default: the bundled demo.", valueName: "folder")) var model: String?
   @Option(help: ArgumentHelp("Transformer weights to use instead of the folder's.", valueName: "path"))
   var ditWeight: String?
+  @Option(
+    help: ArgumentHelp(
+      "The key of the transformer's weights in a PyTorch file: module, ema, … Default: the first of these.",
+      valueName: "key"))
+  var loadKey: String?
   @Option(help: ArgumentHelp("Autoencoder weights to use instead of the folder's.", valueName: "path"))
   var vaePath: String?
   @Option(help: ArgumentHelp("LLaMA weights to use instead of the folder's.", valueName: "path"))
@@ -37,6 +42,7 @@ struct CheckpointOptions: ParsableArguments {
     var parts = ModelParts(transformer: ditWeight)
     (parts.autoencoder, parts.textEncoder, parts.textEncoder2) = (vaePath, textEncoderPath, textEncoder2Path)
     (parts.tokenizer, parts.tokenizer2) = (tokenizerPath, tokenizer2Path)
+    parts.loadKey = loadKey
     return parts
   }
 }

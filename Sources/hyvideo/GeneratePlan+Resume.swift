@@ -31,6 +31,7 @@ extension GeneratePlan {
     details["cache_options"] = job.request.cache.options.map { "\($0.key)=\($0.value)" }.sorted()
       .joined(separator: "\n")
     details["dit_weight"] = transformerOverride.map(Self.absolute)
+    details["load_key"] = model.loadKey
     for (key, value) in try metadata(job) { details["metadata.\(key)"] = value }
     return details
   }
@@ -110,6 +111,7 @@ enum ResumedFlags {
     }
     command.checkpoint.model = command.checkpoint.model ?? details["model"]
     command.checkpoint.ditWeight = command.checkpoint.ditWeight ?? details["dit_weight"]
+    command.checkpoint.loadKey = command.checkpoint.loadKey ?? details["load_key"]
     command.running.threads = command.running.threads ?? details["threads"].flatMap { Int($0) }
     command.running.vaeTiling = command.running.vaeTiling ?? details["vae_tiling"].flatMap { Bool($0) }
     command.output.output = command.output.output ?? details["output"]

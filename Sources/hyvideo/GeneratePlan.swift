@@ -97,9 +97,9 @@ struct GeneratePlan {
 
   /// The hash of all files of a checkpoint.
   static func digest(of model: ModelFolder) throws -> String {
-    let parts = [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2]
-    return try CheckpointDigest.sha256(
-      of: parts.flatMap { part throws(CheckpointError) in try Checkpoint(path: part).files }, relativeTo: model.root)
+    let others = [model.autoencoder, model.textEncoder, model.textEncoder2]
+    let files = try others.flatMap { part throws(CheckpointError) in try Checkpoint(path: part).files }
+    return try CheckpointDigest.sha256(of: model.transformerCheckpoint().files + files, relativeTo: model.root)
   }
 
   /// A path for one of several videos: `latents.safetensors` becomes `latents_2.safetensors` for the third.

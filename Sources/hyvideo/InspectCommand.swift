@@ -12,11 +12,13 @@ struct InspectCommand: ParsableCommand {
 
   @Argument(help: ArgumentHelp("A checkpoint folder, a network's folder or a weight file.", valueName: "path"))
   var path: String
+  @Option(help: ArgumentHelp("The key of the weights in a PyTorch file: module, ema, …", valueName: "key"))
+  var loadKey: String?
   @Flag(help: "List every tensor.") var tensors = false
   @Flag(help: "Print a JSON array, one object per network.") var json = false
 
   func run() throws {
-    let parts = try RefusedBeforeWork.checking { try Self.parts(of: path) }
+    let parts = try RefusedBeforeWork.checking { try Self.parts(of: path, loadKey: loadKey) }
     if json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -55,23 +57,24 @@ struct InspectCommand: ParsableCommand {
   }
 
   /// The networks at a path: all of a checkpoint folder, or the one that a folder or file holds.
-  private static func parts(of path: String) throws -> [Part] {
-    guard ModelFolder.isModel(path) else { return [try part("weights", path)] }
+  private static func parts(of path: String, loadKey: String?) throws -> [Part] {
+    guard ModelFolder.isModel(path) else { return [try part("weights", path, loadKey: loadKey)] }
     let model = try ModelFolder(path)
     let layout = model.layout?.rawValue
     return [
-      try part("transformer", model.transformer, layout: layout), try part("vae", model.autoencoder, layout: layout),
+      try part("transformer", model.transformer, layout: layout, loadKey: loadKey),
+      try part("vae", model.autoencoder, layout: layout),
       try part("text_encoder", model.textEncoder, layout: layout, tokenizer: model.tokenizer),
       try part("text_encoder_2", model.textEncoder2, layout: layout, tokenizer: model.tokenizer2),
     ]
   }
 
   private static func part(
-    _ name: String, _ path: String, layout: String? = nil, tokenizer: String? = nil
+    _ name: String, _ path: String, layout: String? = nil, tokenizer: String? = nil, loadKey: String? = nil
   ) throws -> Part {
-    let checkpoint = try Checkpoint(path: path)
+    let checkpoint = try Checkpoint(path: path, loadKey: loadKey)
     let network = NamingScheme(of: checkpoint) == nil ? nil : try PublishedNetwork(checkpoint)
-    let tokenizers = ["tokenizer.json", "vocab.json", "merges.txt"].filter {
+    let tokenizers = ["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt"].filter {
       FileManager.default.fileExists(atPath: "\(tokenizer ?? path)/\($0)")
     }
     return Part(

@@ -25,7 +25,7 @@ extension RunOptions {
 
   /// Reads weights from disk where that is asked for or the transformer is larger than half of the memory.
   static func readAhead(for model: ModelFolder, offloads: Bool) throws -> WeightReadAhead? {
-    let bytes = try Checkpoint(path: model.transformer).byteCount
+    let bytes = try model.transformerCheckpoint().byteCount
     let streams = offloads || bytes > Int(clamping: ProcessInfo.processInfo.physicalMemory) / 2
     return streams ? WeightReadAhead(windowBytes: Self.windowBytes) : nil
   }

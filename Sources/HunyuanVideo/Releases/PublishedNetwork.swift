@@ -26,7 +26,13 @@ public struct PublishedNetwork: Sendable {
   /// Opens a file or folder that must hold a certain network.
   /// - Throws: `CheckpointError` where it holds another one, or cannot be read.
   public init(path: String, expecting kind: NetworkKind) throws(CheckpointError) {
-    try self.init(Checkpoint(path: path))
+    try self.init(Checkpoint(path: path), at: path, expecting: kind)
+  }
+
+  /// A checkpoint that must hold a certain network.
+  /// - Throws: `CheckpointError` where it holds another one.
+  public init(_ checkpoint: Checkpoint, at path: String, expecting kind: NetworkKind) throws(CheckpointError) {
+    try self.init(checkpoint)
     if names.network != kind {
       throw .unrecognized(file: path, expected: kind.title, found: "a \(names.network.title)")
     }
