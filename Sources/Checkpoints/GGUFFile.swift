@@ -56,6 +56,14 @@ enum GGUFType {
     self = type
   }
 
+  /// The number of a type.
+  /// - Precondition: the format has it.
+  static func number(of dtype: DType, _ blocks: BlockFormat?) -> UInt32 {
+    let entry = table.first { $0.value.blocks == blocks && (blocks != nil || $0.value.dtype == dtype) }
+    guard let entry else { preconditionFailure("GGUF: no type for \(dtype)") }
+    return entry.key
+  }
+
   /// What a type that is not read is called.
   static func name(of number: UInt32) -> String { refusedNames[number] ?? "type \(number)" }
 

@@ -1,15 +1,9 @@
 public import TensorCore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
-
 /// Writes a safetensors file, tensor by tensor, so that they need not be in memory together. It appears under its name
 /// only when it is whole: `finish` renames it, and a writer that goes before that removes what it wrote. Not `Sendable`:
 /// one task writes.
-public final class SafetensorsWriter {
+public final class SafetensorsWriter: WeightFileWriter {
   /// What a file will hold.
   public struct Entry: Sendable {
     public let name: String
@@ -23,11 +17,8 @@ public final class SafetensorsWriter {
     }
   }
 
-  private let path: String
-  private let temporaryPath: String
-  private let file: DescriptorFile
+  private let file: PartialFile
   private var pending: [String: (entry: Entry, offset: Int, written: Int)] = [:]
-  private var isFinished = false
 
   /// Creates the file beside its final place and writes the header.
   /// - Parameters:
@@ -35,9 +26,7 @@ public final class SafetensorsWriter {
   ///   - metadata: The strings of `__metadata__`.
   /// - Throws: `CheckpointError.unwritable`.
   public init(path: String, entries: [Entry], metadata: [String: String] = [:]) throws(CheckpointError) {
-    self.path = path
-    temporaryPath = "\(path).\(getpid()).partial"
-    file = try DescriptorFile(creating: temporaryPath, for: path)
+    file = try PartialFile(path: path)
     // Wide types first: with the header padded to 8 bytes, every tensor is then aligned to its element size.
     let sizes = Set(entries.map(\.dtype.byteCount)).sorted(by: >)
     let sorted = sizes.flatMap { size in entries.filter { $0.dtype.byteCount == size } }
@@ -50,8 +39,6 @@ public final class SafetensorsWriter {
     }
     try file.write(header, at: 0)
   }
-
-  deinit { if !isFinished { unlink(temporaryPath) } }
 
   /// Writes one tensor, in any order.
   /// - Precondition: `tensor` is contiguous host memory of the announced type and shape, and is written once.
@@ -67,9 +54,6 @@ public final class SafetensorsWriter {
     try file.write(UnsafeRawBufferPointer(start: tensor.hostPointer, count: tensor.byteCount), at: offset)
   }
 
-  /// Writes the next bytes of one tensor, which need not be in memory whole.
-  /// - Precondition: the tensor was announced and has room for them.
-  /// - Throws: `CheckpointError.unwritable`.
   public func append(_ bytes: UnsafeRawBufferPointer, to name: String) throws(CheckpointError) {
     guard let (entry, offset, written) = pending[name] else {
       preconditionFailure("safetensors: \(name) was not announced or is already whole")
@@ -80,14 +64,9 @@ public final class SafetensorsWriter {
     pending[name] = written + bytes.count == size ? nil : (entry, offset, written + bytes.count)
   }
 
-  /// Puts the file in its place.
-  /// - Precondition: every announced tensor has been written.
-  /// - Throws: `CheckpointError.unwritable`.
   public func finish() throws(CheckpointError) {
-    precondition(pending.isEmpty, "safetensors: \(pending.count) tensors of \(path) were not written")
-    try file.synchronize()
-    if rename(temporaryPath, path) != 0 { throw .unwritable(file: path, reason: FileError.reason(errno)) }
-    isFinished = true
+    precondition(pending.isEmpty, "safetensors: \(pending.count) tensors of \(file.path) were not written")
+    try file.finish()
   }
 
   /// Writes a whole file.

@@ -7,14 +7,34 @@ public enum StorageFormat: String, Sendable, CaseIterable {
   case fp8
   /// 8-bit integers with a factor for each row.
   case int8
+  /// GGUF's blocks of 32 numbers of 8 bits, 8.5 bits each with their factor.
+  case q80 = "q8_0"
+  /// GGUF's blocks of 256 numbers of 4 bits, 4.5 bits each with their factors.
+  case q4K = "q4_k"
 
-  /// The type of the elements of matrices.
+  /// The blocks that numbers are stored in; nil where they are stored one by one.
+  public var blocks: BlockFormat? {
+    switch self {
+    case .bf16, .f16, .fp8, .int8: nil
+    case .q80: .q80
+    case .q4K: .q4K
+    }
+  }
+
+  /// The size of so many numbers.
+  /// - Precondition: they are whole blocks.
+  public func byteCount(of count: Int) -> Int {
+    blocks.map { count / $0.elementCount * $0.byteCount } ?? count * dtype.byteCount
+  }
+
+  /// The type of the elements of matrices; `uint8` for blocks.
   public var dtype: DType {
     switch self {
     case .bf16: .bfloat16
     case .f16: .float16
     case .fp8: .float8E4M3
     case .int8: .int8
+    case .q80, .q4K: .uint8
     }
   }
 
@@ -37,6 +57,7 @@ public enum StorageFormat: String, Sendable, CaseIterable {
   }
 
   /// The numbers divided by the factor, in the format, as bytes.
+  /// - Precondition: for blocks, numbers are whole blocks of finite numbers.
   public func stored(_ numbers: ArraySlice<Float>, factor: Float) -> [UInt8] {
     switch self {
     case .bf16: Self.bytes(numbers.map { BFloat16($0).bitPattern.littleEndian })
@@ -47,6 +68,12 @@ public enum StorageFormat: String, Sendable, CaseIterable {
         let scaled = (number / factor).rounded(.toNearestOrEven)
         return UInt8(bitPattern: Int8(min(max(scaled.isNaN ? 0 : scaled, -127), 127)))
       }
+    case .q80, .q4K:
+      blocks.map { format in
+        stride(from: numbers.startIndex, to: numbers.endIndex, by: format.elementCount).flatMap {
+          format.block(of: numbers[$0..<$0 + format.elementCount])
+        }
+      } ?? []
     }
   }
 
@@ -58,13 +85,19 @@ public enum StorageFormat: String, Sendable, CaseIterable {
   ) -> (error: Double, norm: Double) {
     var (error, norm) = (0.0, 0.0)
     stored.withUnsafeBytes { bytes in
+      var block: [Float] = []
       for (index, number) in numbers.enumerated() {
+        if let format = blocks, index % format.elementCount == 0 {
+          let start = index / format.elementCount * format.byteCount
+          block = format.values(ofBlock: UnsafeRawBufferPointer(rebasing: bytes[start..<start + format.byteCount]))
+        }
         let value: Float =
           switch self {
           case .bf16: Float(bitPattern: UInt32(bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)) << 16)
           case .f16: Float(Float16(bitPattern: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
           case .fp8: factor * Float8.e4m3Values[Int(bytes[index])]
           case .int8: factor * Float(Int8(bitPattern: bytes[index]))
+          case .q80, .q4K: block[index % block.count]
           }
         let difference = Double(value - number)
         error += difference * difference

@@ -7,18 +7,23 @@ import HunyuanVideo
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Writes a network's weights as safetensors in Tencent's names, in another type.",
+    abstract: "Writes a network's weights as safetensors or GGUF in Tencent's names, in another type.",
     discussion: """
       Example: hyvideo convert hunyuan_video_t2v_720p_bf16.safetensors --dtype fp8 --output transformer.safetensors
       Memory does not depend on the size. The file appears under its name when it is whole. fp8 has a factor for each \
-      matrix and int8 one for each row; both are for the matrices of the blocks, the rest becomes bf16.
+      matrix and int8 one for each row; q8_0 and q4_k are GGUF's blocks of 8 and 4 bits. All four are for the matrices of \
+      the blocks, the rest becomes bf16.
       """)
 
   @Argument(help: ArgumentHelp("A network's file or folder, in any layout that is read.", valueName: "path"))
   var path: String?
-  @Option(help: "The type of the numbers: bf16, f16, fp8 or int8.") var dtype = "bf16"
+  @Option(help: ArgumentHelp("The key of the weights in a PyTorch file: module, ema, …", valueName: "key"))
+  var loadKey: String?
+  @Option(help: "The type of the numbers: bf16, f16, fp8, int8, q8_0 or q4_k.") var dtype = "bf16"
   @Option(
-    help: ArgumentHelp("The file to write, ending in .safetensors; with --random, a folder.", valueName: "path"))
+    help: ArgumentHelp(
+      "The file to write, ending in .safetensors (.gguf for q8_0 and q4_k); with --random, a folder.", valueName: "path"
+    ))
   var output: String
   @Option(
     help: ArgumentHelp(
@@ -43,6 +48,10 @@ struct ConvertCommand: ParsableCommand {
     if networks.isEmpty {
       throw Self.refused("unknown network", "--random", RandomNetwork.allCases.map(\.rawValue) + ["all"], name)
     }
+    if format.blocks != nil {
+      throw Self.refused(
+        "unsupported type", "--dtype", StorageFormat.allCases.filter { $0.blocks == nil }.map(\.rawValue), dtype)
+    }
     for network in networks {
       let progress = ByteProgress(network.rawValue)
       try network.write(toFolder: output, format: format) { progress.report($0, of: $1) }
@@ -55,10 +64,11 @@ struct ConvertCommand: ParsableCommand {
       if ModelFolder.isModel(path) {
         throw Self.refused("several networks", path, ["the file or folder of one network"], "a checkpoint folder")
       }
-      if !output.hasSuffix(".safetensors") {
-        throw Self.refused("unknown output", "--output", ["a file ending in .safetensors"], output)
+      let suffix = format.blocks == nil ? ".safetensors" : ".gguf"
+      if !output.hasSuffix(suffix) {
+        throw Self.refused("unknown output", "--output", ["a file ending in \(suffix) for \(dtype)"], output)
       }
-      let checkpoint = try Checkpoint(path: path)
+      let checkpoint = try Checkpoint(path: path, loadKey: loadKey)
       if checkpoint.files.contains(where: { Self.isSame($0, output) }) {
         throw Self.refused("input is output", "--output", ["another file than the one that is read"], output)
       }
@@ -114,8 +124,9 @@ private final class ByteProgress {
     if done < total && lastLine.duration(to: now) < .seconds(2) { return }
     lastLine = now
     let seconds = start.duration(to: now) / .seconds(1)
+    let (unit, size) = total < 1_000_000_000 ? ("MB", 1e6) : ("GB", 1e9)
     let line = String(
-      format: "%@: %.2f of %.2f GB, %.0f MB/s\n", name, Double(done) / 1e9, Double(total) / 1e9,
+      format: "%@: %.2f of %.2f %@, %.0f MB/s\n", name, Double(done) / size, Double(total) / size, unit,
       Double(done) / 1e6 / max(seconds, 1e-3))
     Console.error(line)
   }

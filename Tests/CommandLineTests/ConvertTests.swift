@@ -49,6 +49,80 @@ import Testing
     expectClose(Tensor(values, shape: stored.shape), original.tensor, relative: bound, dtype)
   }
 
+  @Test(arguments: [("q8_0", BlockFormat.q80, 0.006), ("q4_k", .q4K, 0.08)])
+  func `GGUF blocks are written where rows are whole blocks`(
+    _ dtype: String, _ format: BlockFormat, _ bound: Double
+  ) throws {
+    let folder = TemporaryFolder()
+    let path = folder.path("weights.gguf")
+    let source = Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/transformers")
+    let result = try Program.run(["convert", source, "--dtype", dtype, "--output", path])
+    #expect(result.status == 0, "\(result.errors)")
+    let (converted, original) = (try Checkpoint(path: path), try Checkpoint(path: source))
+    #expect(Set(converted.tensors.map(\.name)) == Set(original.tensors.map(\.name)))
+    // 128 channels are four blocks of 32 and no block of 256; 512 are both.
+    let names = [
+      ("double_blocks.0.img_mlp.fc1.weight", BlockFormat.q80), ("double_blocks.0.img_mlp.fc2.weight", format),
+    ]
+    for (name, expected) in names { #expect(converted[name]?.blocks == expected, "\(name)") }
+    for tensor in original.tensors {
+      let stored = try #require(converted[tensor.name])
+      #expect(stored.shape == tensor.shape)
+      let values: [Float]
+      if let blocks = stored.blocks {
+        let bytes = UnsafeRawBufferPointer(start: stored.tensor.hostPointer, count: stored.byteCount)
+        values = stride(from: 0, to: bytes.count, by: blocks.byteCount).flatMap {
+          blocks.values(ofBlock: UnsafeRawBufferPointer(rebasing: bytes[$0..<$0 + blocks.byteCount]))
+        }
+      } else {
+        values = stored.tensor.floats()
+      }
+      expectClose(Tensor(values, shape: stored.shape), tensor.tensor, relative: bound, tensor.name)
+    }
+    let inspected = try Program.run(["inspect", path])
+    #expect(inspected.output.contains("names of Tencent") && inspected.output.contains(format.description))
+  }
+
+  @Test func `numbers that blocks cannot hold are refused and leave no file`() throws {
+    let folder = TemporaryFolder()
+    let model = try Checkpoint(path: Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/transformers"))
+    let guilty = "single_blocks.1.linear2.weight"
+    let tensors = model.tensors.map { tensor in
+      var values = tensor.tensor.floats()
+      if tensor.name == guilty { values[77] = .infinity }
+      return (name: tensor.name, tensor: Tensor(values, shape: tensor.shape))
+    }
+    try SafetensorsWriter.write(tensors, to: folder.path("source.safetensors"))
+    for dtype in ["q4_k", "q8_0"] {
+      let result = try Program.run([
+        "convert", folder.path("source.safetensors"), "--dtype", dtype, "--output", folder.path("result.gguf"),
+      ])
+      #expect(result.status == 1 && result.errorLine.contains(guilty), "\(result.errors)")
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root) == ["source.safetensors"])
+  }
+
+  @Test func `a conversion that is killed leaves nothing under the result's name`() throws {
+    let folder = TemporaryFolder()
+    let random = try Program.run(["convert", "--random", "clip-l", "--output", folder.root])
+    #expect(random.status == 0, "\(random.errors)")
+    let arguments = [
+      "convert", folder.path("text_encoder_2/model.safetensors"), "--dtype", "q4_k", "--output",
+      folder.path("result.gguf"),
+    ]
+    let process = try Program.start(arguments)
+    // Killed as soon as it writes.
+    let deadline = Date.now + 30
+    func begun() throws -> Bool {
+      try FileManager.default.contentsOfDirectory(atPath: folder.root).contains { $0.hasSuffix(".partial") }
+    }
+    while try !begun(), Date.now < deadline { Thread.sleep(forTimeInterval: 0.01) }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
+    #expect(process.terminationReason == .uncaughtSignal)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("result.gguf")))
+  }
+
   @Test func `random weights of a published size are recognized`() throws {
     let folder = TemporaryFolder()
     let result = try Program.run(["convert", "--random", "clip-l", "--dtype", "fp8", "--output", folder.root])
@@ -63,6 +137,8 @@ import Testing
     (["convert", "/nonexistent", "--dtype", "int3", "--output", "a.safetensors"], "bf16"),
     (["convert", Goldens.repositoryPath("Models/demo"), "--output", "a.safetensors"], "one network"),
     (["convert", Goldens.path("layouts/llava"), "--output", "a.bin"], ".safetensors"),
+    (["convert", Goldens.path("layouts/llava"), "--dtype", "q8_0", "--output", "a.safetensors"], ".gguf"),
+    (["convert", "--random", "clip-l", "--dtype", "q4_k", "--output", "a"], "int8"),
   ])
   func `what cannot be converted is refused`(_ arguments: [String], _ named: String) throws {
     let result = try Program.run(arguments)

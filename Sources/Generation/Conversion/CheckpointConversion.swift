@@ -1,8 +1,10 @@
 public import Checkpoints
+import Dispatch
 public import HunyuanVideo
+import Synchronization
 import TensorCore
 
-/// Writes a published network as a safetensors file in Tencent's names, panel by panel: memory does not depend on its size.
+/// Writes a published network as a safetensors or GGUF file in Tencent's names, panel by panel: memory does not depend on its size.
 public struct CheckpointConversion {
   /// How far the numbers of one kind of parameter were moved.
   public struct Fidelity: Sendable {
@@ -17,12 +19,6 @@ public struct CheckpointConversion {
     public var relativeError: Double { squaredNorm == 0 ? 0 : (squaredError / squaredNorm).squareRoot() }
   }
 
-  private struct Item {
-    let name: String
-    let shape: Shape
-    let format: StorageFormat
-  }
-
   /// Numbers of a panel.
   private static let panelCount = 1 << 22
 
@@ -34,35 +30,18 @@ public struct CheckpointConversion {
     self.format = format
   }
 
-  /// What a parameter is stored as: 8-bit formats are for the blocks' matrices, all else is bf16.
-  static func format(_ wanted: StorageFormat, name: String, shape: Shape) -> StorageFormat {
-    let isBlock = ["double_blocks.", "single_blocks.", "model.layers.", "text_model.encoder.layers."].contains {
-      name.hasPrefix($0)
-    }
-    return !wanted.isScaled || isBlock && shape.rank == 2 ? wanted : .bf16
-  }
-
-  /// What a converted file holds for a parameter.
-  static func entries(_ name: String, _ shape: Shape, _ format: StorageFormat) -> [SafetensorsWriter.Entry] {
-    let entry = SafetensorsWriter.Entry(name: name, dtype: format.dtype, shape: shape)
-    if !format.isScaled { return [entry] }
-    let factors: Shape = format == .fp8 ? [1] : [shape[0]]
-    return [entry, .init(name: format.scaleKey(for: name), dtype: .float32, shape: factors)]
-  }
-
   /// Converts to a file, which appears when it is whole.
   /// - Parameter progress: Told after each parameter how many bytes of the result are written, of how many.
   /// - Throws: `CheckpointError` where a tensor cannot be read, does not fit the format, or the file cannot be written.
   public func write(to path: String, progress: (Int, Int) -> Void) throws -> [Fidelity] {
     let scope = network.scope()
-    var items: [Item] = []
+    var items: [ConvertedParameter] = []
     for name in scope.names {
       guard let shape = scope.shape(of: name), try isWeight(name, scope, shape) else { continue }
-      items.append(Item(name: name, shape: shape, format: Self.format(format, name: name, shape: shape)))
+      items.append(ConvertedParameter(name, shape, wanted: format))
     }
-    let total = items.reduce(0) { $0 + $1.shape.count * $1.format.dtype.byteCount }
-    let writer = try SafetensorsWriter(
-      path: path, entries: items.flatMap { Self.entries($0.name, $0.shape, $0.format) }, metadata: ["format": "pt"])
+    let total = items.reduce(0) { $0 + $1.byteCount }
+    let writer = try writer(of: items, to: path)
     var kinds: [String: Fidelity] = [:]
     var order: [String] = []
     var done = 0
@@ -73,11 +52,23 @@ public struct CheckpointConversion {
       for part in try scope.rowParts(item.name, shape: item.shape) { part.prefetch() }
       try write(item, scope.rowParts(item.name, shape: item.shape), writer, &fidelity)
       kinds[kind] = fidelity
-      done += item.shape.count * item.format.dtype.byteCount
+      done += item.byteCount
       progress(done, total)
     }
     try writer.finish()
     return order.compactMap { kinds[$0] }
+  }
+
+  private func writer(
+    of items: [ConvertedParameter], to path: String
+  ) throws(CheckpointError) -> any WeightFileWriter {
+    if format.blocks == nil {
+      return try SafetensorsWriter(path: path, entries: items.flatMap(\.entries), metadata: ["format": "pt"])
+    }
+    let architecture = network.names.network == .transformer ? "hyvid" : network.names.network.rawValue
+    return try GGUFWriter(
+      path: path, entries: items.map(\.blockEntry),
+      notes: [("general.architecture", .text(architecture)), ("general.quantization_version", .number(2))])
   }
 
   /// Whether a tensor holds numbers of the network: older CLIP files have position ids among them.
@@ -94,7 +85,7 @@ public struct CheckpointConversion {
   }
 
   private func write(
-    _ item: Item, _ parts: [Weight], _ writer: SafetensorsWriter, _ fidelity: inout Fidelity
+    _ item: ConvertedParameter, _ parts: [Weight], _ writer: any WeightFileWriter, _ fidelity: inout Fidelity
   ) throws(CheckpointError) {
     var largest: Float = 0
     var factors: [Float] = []
@@ -115,25 +106,17 @@ public struct CheckpointConversion {
           factor = item.format.factor(largest: slice.reduce(0) { max($0, $1.magnitude) })
           factors.append(factor)
         }
-        let bytes = item.format.stored(slice, factor: factor)
         do throws(CheckpointError) {
-          try Self.measure(bytes, slice, item, factor: factor, file: network.checkpoint.path, &fidelity)
-          try Self.append(bytes, to: item.name, writer)
+          let bytes = try encoded(slice, item, factor: factor, &fidelity)
+          try writer.append(bytes, to: item.name)
         } catch { failure = error }
       }
     }
     if let failure { throw failure }
     for part in parts { part.release() }
     if item.format.isScaled {
-      try writer.write(item.format.scaleKey(for: item.name), Tensor(factors, shape: [factors.count]))
+      try writer.append(factors.withUnsafeBytes { Array($0) }, to: item.format.scaleKey(for: item.name))
     }
-  }
-
-  private static func append(_ bytes: [UInt8], to name: String, _ writer: SafetensorsWriter) throws(CheckpointError) {
-    let result = bytes.withUnsafeBytes { buffer in
-      Result { () throws(CheckpointError) in try writer.append(buffer, to: name) }
-    }
-    try result.get()
   }
 
   /// Hands over the numbers of a parameter, some rows at a time.
@@ -148,19 +131,46 @@ public struct CheckpointConversion {
     }
   }
 
-  /// Adds what a panel lost, and refuses numbers that the format cannot hold.
-  private static func measure(
-    _ bytes: [UInt8], _ numbers: ArraySlice<Float>, _ item: Item, factor: Float, file: String,
-    _ fidelity: inout Fidelity
-  ) throws(CheckpointError) {
-    let (error, norm) = item.format.squaredError(of: bytes, from: numbers, factor: factor)
-    if !error.isFinite {
-      throw .unrecognized(
-        file: file, expected: "\(item.name) with numbers that \(item.format.rawValue) can hold",
-        found: "a number that is not finite or too large")
+  /// Numbers beyond this are no weights, and their blocks' factors would not fit half precision.
+  private static let largestOfBlocks: Float = 1e6
+
+  /// The bytes of a panel, made on all cores, with what they lost added up.
+  /// - Throws: `CheckpointError` for numbers that the format cannot hold.
+  private func encoded(
+    _ numbers: ArraySlice<Float>, _ item: ConvertedParameter, factor: Float, _ fidelity: inout Fidelity
+  ) throws(CheckpointError) -> [UInt8] {
+    let format = item.format
+    let refusal = CheckpointError.unrecognized(
+      file: network.checkpoint.path, expected: "\(item.name) with numbers that \(format.rawValue) can hold",
+      found: "a number that is not finite or too large")
+    if format.blocks != nil, !numbers.allSatisfy({ $0.magnitude <= Self.largestOfBlocks }) { throw refusal }
+    let size = max(1, Self.pieceCount / (format.blocks?.elementCount ?? 1)) * (format.blocks?.elementCount ?? 1)
+    let starts = Array(stride(from: numbers.startIndex, to: numbers.endIndex, by: size))
+    let pieces = Mutex([Piece?](repeating: nil, count: starts.count))
+    DispatchQueue.concurrentPerform(iterations: starts.count) { index in
+      let slice = numbers[starts[index]..<min(starts[index] + size, numbers.endIndex)]
+      let bytes = format.stored(slice, factor: factor)
+      let (error, norm) = format.squaredError(of: bytes, from: slice, factor: factor)
+      pieces.withLock { $0[index] = Piece(bytes: bytes, error: error, norm: norm) }
+    }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(format.byteCount(of: numbers.count))
+    for piece in pieces.withLock({ $0 }).compactMap(\.self) {
+      if !piece.error.isFinite { throw refusal }
+      bytes += piece.bytes
+      fidelity.squaredError += piece.error
+      fidelity.squaredNorm += piece.norm
     }
     fidelity.count += numbers.count
-    fidelity.squaredError += error
-    fidelity.squaredNorm += norm
+    return bytes
+  }
+
+  /// Numbers that one core brings into the format at a time.
+  private static let pieceCount = 1 << 18
+
+  private struct Piece: Sendable {
+    let bytes: [UInt8]
+    let error: Double
+    let norm: Double
   }
 }

@@ -36,21 +36,22 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
 
   /// Writes the network into a folder of Tencent's layout. The same numbers each time.
   /// - Parameter progress: Told after each parameter how many bytes are written, of how many.
+  /// - Precondition: the format is none of GGUF's.
   /// - Throws: `CheckpointError.unwritable`.
   public func write(toFolder folder: String, format wanted: StorageFormat, progress: (Int, Int) -> Void) throws {
     let file = folder + "/" + path
     try FileManager.default.createDirectory(
       atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
-    let items = parameters.map { ($0, CheckpointConversion.format(wanted, name: $0.name, shape: $0.shape)) }
-    let writer = try SafetensorsWriter(
-      path: file, entries: items.flatMap { CheckpointConversion.entries($0.0.name, $0.0.shape, $0.1) },
-      metadata: ["format": "pt"])
-    let total = items.reduce(0) { $0 + $1.0.shape.count * $1.1.dtype.byteCount }
+    precondition(wanted.blocks == nil, "random networks: \(wanted) is no format of safetensors")
+    let items = parameters.map { ($0, ConvertedParameter($0.name, $0.shape, wanted: wanted)) }
+    let writer = try SafetensorsWriter(path: file, entries: items.flatMap(\.1.entries), metadata: ["format": "pt"])
+    let total = items.reduce(0) { $0 + $1.1.byteCount }
     var generator = TorchGenerator(seed: 0)
     let normals = generator.normals(shape: [Self.blockCount]).floats()
     var blocks: [String: (bytes: [UInt8], factor: Float)] = [:]
     var (done, phase) = (0, 0)
-    for (parameter, format) in items {
+    for (parameter, item) in items {
+      let format = item.format
       let (mean, deviation) = Self.distribution(parameter)
       let key = "\(format) \(mean) \(deviation)"
       let block =
