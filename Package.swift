@@ -60,7 +60,7 @@ let package = Package(
         "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers",
         "HunyuanVideo", "Generation", "TensorTesting",
       ]),
-    .testTarget(name: "CollectivesTests", dependencies: ["TensorCore", "Collectives"]),
+    .testTarget(name: "CollectivesTests", dependencies: ["TensorCore", "Collectives", "TensorTesting"]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
     .testTarget(name: "CommandLineTests", dependencies: ["StrictJSON", "TensorCore", "Checkpoints", "TensorTesting"]),
   ],

@@ -20,7 +20,7 @@ struct cmpi_transfer {
 };
 
 // Counts are ints in MPI: longer messages are sent in pieces, which arrive in order.
-static const size_t piece_bytes = (size_t)1 << 30;
+static size_t piece_bytes = (size_t)1 << 30;
 
 // The functions that are looked up when the library is loaded.
 #define FUNCTIONS(X) \
@@ -91,6 +91,11 @@ cmpi_group *cmpi_start(char *reason, size_t capacity) {
   }
   mpi.Comm_set_errhandler(mpi.world, mpi.errors_return);
   return make_group(mpi.world);
+}
+
+void cmpi_set_piece_bytes(size_t bytes) {
+  const size_t limit = (size_t)1 << 30;
+  piece_bytes = bytes == 0 || bytes > limit ? limit : bytes;
 }
 
 void cmpi_finish(void) { mpi.Finalize(); }

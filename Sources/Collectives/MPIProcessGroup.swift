@@ -17,11 +17,17 @@ public final class MPIProcessGroup: ProcessGroup {
   /// Variables by which launchers tell a process that it is one of several: Open MPI, PMI (MPICH, Intel, Slurm), PMIx.
   public static let launcherVariables = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"]
 
+  /// The longest message that is handed to MPI whole. Its counts are 32-bit integers.
+  public static let largestPiece = 1 << 30
+
   /// Joins the other ranks. To be called once, and `finish` before the process ends.
+  /// - Parameter pieceBytes: longer messages are sent in pieces of this size, the same on all ranks; at most `largestPiece`.
   /// - Throws: `CollectiveError` where the MPI library is absent or refuses.
-  public static func join() throws(CollectiveError) -> MPIProcessGroup {
+  public static func join(pieceBytes: Int = largestPiece) throws(CollectiveError) -> MPIProcessGroup {
+    precondition((1...largestPiece).contains(pieceBytes), "MPI: pieces of \(pieceBytes) bytes")
     let (group, reason) = withReason { cmpi_start($0, $1) }
     guard let group else { throw CollectiveError(operation: "start of MPI", reason: reason) }
+    cmpi_set_piece_bytes(pieceBytes)
     return MPIProcessGroup(MPIGroupHandle(pointer: group), engine: MPIEngine(), meter: CommunicationMeter())
   }
 

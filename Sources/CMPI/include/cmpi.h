@@ -13,6 +13,9 @@ typedef struct cmpi_transfer cmpi_transfer;
 
 // Loads the library and joins the other ranks. Returns the group of all ranks, or NULL with a reason.
 cmpi_group *cmpi_start(char *reason, size_t capacity);
+// How many bytes one MPI message has at most, 2^30 where nothing is said or more is asked for: longer ones are sent in
+// pieces. The same on all ranks, and set before messages are sent.
+void cmpi_set_piece_bytes(size_t bytes);
 // Leaves the other ranks; waits for them.
 void cmpi_finish(void);
 // Ends all ranks at once. Does not return.
