@@ -70,7 +70,11 @@ struct TinySample: Sendable {
   private final class Observer: GenerationObserver {}
 
   /// Latents after all steps, on one rank or on the ranks of a group.
-  func denoised(_ ranks: SequenceGroup = SequenceGroup()) throws -> Tensor {
+  /// - Parameter makeCache: a cache for each pass of a step.
+  func denoised(
+    _ ranks: SequenceGroup = SequenceGroup(), observer: (any GenerationObserver)? = nil,
+    makeCache: () -> any StepCache = NoStepCache.init
+  ) throws -> Tensor {
     let configuration = try Self.configuration()
     let network = try HunyuanVideoTransformer(
       WeightScope(Checkpoint(path: Self.folder + "/weights.safetensors")), configuration: configuration)
@@ -89,6 +93,7 @@ struct TinySample: Sendable {
     let guidance = try sampler.prepare(
       request, prompt: text(), negative: request.usesGuidance ? text() : nil, scheduler: scheduler)
     return try sampler(
-      noise: random.tensor(latents), guidance: guidance, scheduler: scheduler, observer: Observer())
+      noise: random.tensor(latents), guidance: guidance, scheduler: scheduler, makeCache: makeCache,
+      observer: observer ?? Observer())
   }
 }
