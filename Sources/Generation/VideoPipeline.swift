@@ -122,7 +122,8 @@ public final class VideoPipeline {
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
     }
-    readAhead?.beginPhase(excluding: readAhead?.used ?? [])
+    readAhead?.beginPhase(
+      excluding: readAhead?.used ?? [], stopsAtDecisions: makeCache != nil || request.cache != .none)
     try requireMatchingNoise(request)
     if let state { try state.check(fits: shape, steps: scheduler.stepCount) }
     let noise = try request.initialNoise ?? initialNoise(shape, seed: agreedSeed(request.seed))

@@ -8,16 +8,29 @@ public import TensorCore
 ///
 /// Weights are in the order in which the network was built, which is the order of use. What only another phase uses
 /// (modulation, text refinement) is left out of a phase's order.
+///
+/// Where a step may go on without its blocks, reading stops at the decision until a weight beyond it is used: steps that a
+/// cache skips read nothing that they do not use.
 public final class WeightReadAhead: WeightStreaming {
   private struct State {
     var registered: [Weight] = []
     var order: [Weight] = []
     var positions: [String: Int] = [:]
     var used: Set<String> = []
-    /// The position in use, the first not yet asked for, and the first not yet let go.
-    var current = 0
+    /// The position in use (-1 before the first), the first not yet asked for, and the first not yet let go.
+    var current = -1
     var ahead = 0
     var behind = 0
+    /// The positions of the last weights before decisions; nil where decisions do not matter. Learned in the first pass.
+    var stops: Set<Int>?
+
+    /// The last position that may be read ahead of the one in use.
+    var limit: Int {
+      guard let stops else { return order.count - 1 }
+      // The first decision of the phase is still to come.
+      if stops.isEmpty { return current }
+      return stops.filter { $0 >= current }.min() ?? order.count - 1
+    }
   }
 
   /// Smaller tensors are not worth a system call.
@@ -43,13 +56,16 @@ public final class WeightReadAhead: WeightStreaming {
   public var used: Set<String> { state.withLock { $0.used } }
 
   /// Begins a phase: everything is let go, and the weights of `other` phases are left out of the order.
-  public func beginPhase(excluding other: Set<String> = []) {
+  /// - Parameter stopsAtDecisions: whether passes may leave out what follows a decision. Without, reading goes on through
+  ///   decisions, which is a little faster where every step is computed.
+  public func beginPhase(excluding other: Set<String> = [], stopsAtDecisions: Bool = false) {
     state.withLock { state in
       for weight in state.order { weight.release() }
       state.order = state.registered.filter { !other.contains($0.name) }
       state.used.removeAll()
       state.positions = Dictionary(uniqueKeysWithValues: state.order.enumerated().map { ($0.element.name, $0.offset) })
-      (state.current, state.ahead, state.behind) = (0, 0, 0)
+      (state.current, state.ahead, state.behind) = (-1, 0, 0)
+      state.stops = stopsAtDecisions ? [] : nil
     }
   }
 
@@ -59,6 +75,13 @@ public final class WeightReadAhead: WeightStreaming {
       for weight in state.order { weight.release() }
       state = State()
     }
+  }
+
+  /// Returns when all that should be read ahead by now has been asked for.
+  public func drain() { reader.sync {} }
+
+  public func willDecide() {
+    state.withLock { state in _ = state.stops?.insert(state.current) }
   }
 
   public func willUse(_ weight: Weight) {
@@ -75,7 +98,8 @@ public final class WeightReadAhead: WeightStreaming {
       state.ahead = max(state.ahead, position)
       var prefetched: [Weight] = []
       var bytes = state.order[position..<state.ahead].reduce(0) { $0 + $1.tensor.byteCount }
-      while state.ahead < state.order.count, bytes < windowBytes {
+      let limit = state.limit
+      while state.ahead <= limit, bytes < windowBytes {
         bytes += state.order[state.ahead].tensor.byteCount
         prefetched.append(state.order[state.ahead])
         state.ahead += 1

@@ -5,4 +5,12 @@ public import TensorCore
 public protocol WeightStreaming: Sendable {
   /// A weight is about to be read.
   func willUse(_ weight: Weight)
+
+  /// Whether what follows is used at all is about to be decided: nothing beyond the last weight used should be read until
+  /// one is.
+  func willDecide()
+}
+
+extension WeightStreaming {
+  public func willDecide() {}
 }

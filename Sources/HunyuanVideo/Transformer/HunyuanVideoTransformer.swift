@@ -121,6 +121,7 @@ public struct HunyuanVideoTransformer: Sendable {
     let modulations = conditioning.doubleBlocks.map {
       (video: StreamModulation($0.video, step: step), text: StreamModulation($0.text, step: step))
     }
+    context.weightStreaming?.willDecide()
     let decision = try cache.decide(
       step: step,
       modulatedInput: { () throws(BackendError) in
@@ -140,6 +141,7 @@ public struct HunyuanVideoTransformer: Sendable {
       try context.requireFinite(x.video, at: "transformer: step \(step): double_blocks.\(index)")
       if index == 0 {
         firstBlockOutput = x.video
+        context.weightStreaming?.willDecide()
         let decision = try cache.decide(step: step, firstBlockOutput: x.video, input: input.video, on: backend)
         if case .reuse(let residual) = decision { return try backend.residual(x.video, gate: nil, residual) }
       }
