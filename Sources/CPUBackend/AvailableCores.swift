@@ -5,19 +5,30 @@
 #endif
 
 /// The processor that the program may use.
-enum AvailableCores {
+public enum AvailableCores {
   /// Cores granted by the affinity mask and by the control group's quota, at least 1.
-  static let count: Int = max(1, min(affinity, quota ?? .max))
+  public static let count: Int = max(1, min(processors.count, quota ?? .max))
 
-  private static var affinity: Int {
+  /// The numbers of the cores that the affinity mask grants.
+  public static let processors: [Int] = {
     let lines = text("/proc/self/status").split(separator: "\n")
-    let mask = lines.first { $0.hasPrefix("Cpus_allowed:") }?.dropFirst("Cpus_allowed:".count) ?? ""
-    let count = mask.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
-    return count > 0 ? count : Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    let list = lines.first { $0.hasPrefix("Cpus_allowed_list:") }?.dropFirst("Cpus_allowed_list:".count) ?? ""
+    let online = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    let granted = numbers(trimmed(String(list)))
+    return granted.isEmpty ? Array(0..<max(1, online)) : granted
+  }()
+
+  /// The numbers of a list such as `0-3,8`.
+  private static func numbers(_ list: String) -> [Int] {
+    list.split(separator: ",").flatMap { part -> [Int] in
+      let ends = part.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, first <= last, last < 1 << 16 else { return [] }
+      return Array(first...last)
+    }
   }
 
   /// Whole cores that the quotas of the control group and its parents add up to: version 2, then version 1.
-  private static var quota: Int? {
+  public static var quota: Int? {
     var smallest: Int?
     func consider(_ quota: Double, _ period: Double) {
       if quota > 0, period > 0 { smallest = min(smallest ?? .max, Int((quota / period).rounded(.up))) }

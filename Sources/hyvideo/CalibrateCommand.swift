@@ -86,7 +86,7 @@ struct CalibrateCommand: ParsableCommand {
         let frames = FrameCollector()
         let latents = try pipeline.denoise(request, texts: texts[index])
         try pipeline.decode(latents, tiling: true, into: frames)
-        return FidelityMeasurement.Run(latents: [], video: frames.video ?? latents, steps: observer.steps)
+        return FidelityMeasurement.Run(latents: [], video: frames.video, steps: observer.steps)
       }
       let full = try requests.indices.map { try made($0, .none) }
       print("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
@@ -94,7 +94,9 @@ struct CalibrateCommand: ParsableCommand {
         let settings = try StepCacheSettings(
           method: method, options: options, coefficients: calibration.teaCacheCoefficients,
           magnitudeRatios: calibration.magnitudeRatios)
-        let measured = try requests.indices.map { try FidelityMeasurement(cached: made($0, settings), dense: full[$0]) }
+        let measured = try requests.indices.compactMap {
+          try FidelityMeasurement(cached: made($0, settings), dense: full[$0])
+        }
         let point = StepCacheCalibration.Point(
           method: method, options: options,
           stepsComputed: measured.reduce(0) { $0 + Double($1.stepsComputed) } / Double(measured.count),

@@ -30,14 +30,17 @@ struct FidelityMeasurement: Encodable {
   /// A run to compare: the latents after each step, the frames, and how the steps went.
   struct Run {
     let latents: [Tensor]
-    let video: Tensor
+    /// Nil on ranks that have no frames.
+    let video: Tensor?
     let steps: [StepRecord]
 
     var seconds: Double { steps.reduce(0) { $0 + $1.seconds } }
   }
 
-  init(cached: Run, dense: Run) throws {
-    let comparison = try VideoComparison(cached.video, dense.video)
+  /// Nil where there are no frames.
+  init?(cached: Run, dense: Run) throws {
+    guard let cachedVideo = cached.video, let denseVideo = dense.video else { return nil }
+    let comparison = try VideoComparison(cachedVideo, denseVideo)
     psnrDB = comparison.psnrDB
     ssim = comparison.ssim
     relativeLatentDifference = zip(cached.latents, dense.latents).dropFirst().map { relativeDifference($0, $1) }

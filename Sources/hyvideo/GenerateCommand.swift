@@ -23,32 +23,32 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
   @OptionGroup(title: "Step cache") var cache: CacheOptions
   @OptionGroup(title: "Running") var running: RunOptions
+  @OptionGroup(title: "Ranks") var ranks: RankOptions
   @OptionGroup(title: "Output") var output: OutputOptions
 
   func run() throws {
+    let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.
-    let plan = try RefusedBeforeWork.checking {
-      var command = self
-      let saved = try running.resume.map(SavedRun.init(contentsOf:))
-      if let saved { ResumedFlags.fill(&command, from: saved) }
-      return try GeneratePlan(command, resuming: saved)
-    }
+    let plan = try prepared(session)
     let backend: any Backend = plan.backend
-    let observer = RunObserver(plan.progress)
+    let observer = RunObserver(plan.progress, isMuted: !session.isFirst)
     for note in plan.notes { observer.note(note) }
     let pipeline = VideoPipeline(
-      plan.model, in: ForwardContext(backend: backend, checksFiniteness: !running.noCheck), readAhead: plan.readAhead,
-      observer: observer)
-    try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
+      plan.model, in: ForwardContext(backend: backend, checksFiniteness: !running.noCheck),
+      ranks: try SequenceGroup(plan.group, layout: plan.sharing.layout), readAhead: plan.readAhead, observer: observer)
+    try session.together {
+      try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
+    }
     StopSignals.install()
 
     if let (_, run) = plan.resumed, let job = plan.jobs.first, run.state.step == job.request.steps {
       observer.note("all \(run.state.step) steps are done: only decoding is left")
-      return try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: nil) { _ in
+      try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: nil) { _ in
         try observer.latentsDidChange(run.state.latents, step: run.state.step)
         try observer.stateDidChange(step: run.state.step, of: run.state.step) { run.state }
         return run.state.latents
       }
+      return try session.finish()
     }
     let texts = try pipeline.encode(plan.jobs.map(\.request))
     for (job, text) in zip(plan.jobs, texts) {
@@ -56,9 +56,25 @@ struct GenerateCommand: ParsableCommand {
         try pipeline.denoise(job.request, texts: text, from: state)
       }
     }
+    try session.finish()
   }
 
-  /// Makes one video.
+  /// The plan that all ranks agree on.
+  private func prepared(_ session: RankSession) throws -> GeneratePlan {
+    var (plan, paths) = try session.agree {
+      let plan = try RefusedBeforeWork.checking {
+        var command = self
+        let saved = try running.resume.map(SavedRun.init(contentsOf:))
+        if let saved { ResumedFlags.fill(&command, from: saved) }
+        return try GeneratePlan(command, resuming: saved, session: session)
+      }
+      return (plan, plan.sharedSettings(self), plan.jobs.map(\.path))
+    }
+    plan.adopt(paths: paths)
+    return plan
+  }
+
+  /// Makes one video. The first rank writes it.
   /// - Parameters:
   ///   - texts: what the prompts became; nil where nothing is left to denoise.
   ///   - denoise: gives the latents, starting from a state where there is one.
@@ -66,12 +82,51 @@ struct GenerateCommand: ParsableCommand {
     _ job: GenerateJob, plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver, texts: GenerationTexts?,
     denoise: (SamplerState?) throws -> Tensor
   ) throws {
-    let shape = try pipeline.latentShape(job.request)
-    let saver = try plan.saver(job)
+    let (saver, start) = (try plan.saver(job), plan.group.statistics)
     let state = plan.resumed?.run.state
+    try begin(job, plan: plan, pipeline: pipeline, observer: observer, saver: saver)
+    let latents = try denoise(state)
+
+    let video = try saver.explaining(tiling: job.request.vaeTiling) {
+      guard let ffmpeg = plan.ffmpeg else {
+        try plan.decode(latents, job, pipeline, into: FrameCollector())
+        return nil as Tensor?
+      }
+      let writer = try VideoOutput(
+        path: job.path, height: job.request.roundedHeight, width: job.request.roundedWidth,
+        framesPerSecond: plan.framesPerSecond, metadata: plan.metadata(job), ffmpeg: ffmpeg,
+        keepsFrames: output.saveFrames != nil || cache.measureFidelity)
+      try plan.decode(latents, job, pipeline, into: writer)
+      try writer.finish()
+      if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
+      return writer.video
+    }
+    saver.remove()
+    let communication = try plan.communication(since: start, peakRSSBytes: observer.peakRSSBytes)
+    var report = GenerationReport(job, plan: plan, observer: observer, communication: communication)
+    if cache.measureFidelity, let texts {
+      let cached = FidelityMeasurement.Run(latents: observer.latents, video: video, steps: observer.steps)
+      report.fidelity = try measureFidelity(
+        of: cached, job: job, plan: plan, texts: texts, pipeline: pipeline, observer: observer)
+    }
+    if plan.group.rank > 0 { return }
+    if let path = output.report { try report.write(to: plan.numbered(path, job.index)) }
+    observer.note("seed \(job.request.seed)")
+    try Console.result(job.path)
+  }
+
+  /// Prepares to follow a video. Its latents and previews are written by the first rank.
+  private func begin(
+    _ job: GenerateJob, plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver, saver: RunSaver
+  ) throws {
+    guard plan.group.rank == 0 else {
+      return observer.beginVideo(recorder: nil, saver: saver, keepsLatents: false)
+    }
+    let shape = try pipeline.latentShape(job.request)
     let recorder = try output.saveLatents.map {
       try LatentsRecorder(
-        path: plan.numbered($0, job.index), shape: shape, steps: job.request.steps, from: state?.step ?? 0)
+        path: plan.numbered($0, job.index), shape: shape, steps: job.request.steps,
+        from: plan.resumed?.run.state.step ?? 0)
     }
     let preview = try plan.previewInterval.map { interval in
       PreviewWriter(
@@ -79,44 +134,22 @@ struct GenerateCommand: ParsableCommand {
     }
     observer.beginVideo(
       recorder: recorder, saver: saver, preview: preview, keepsLatents: cache.measureFidelity)
-    let latents = try denoise(state)
-
-    let video = try saver.explaining(tiling: job.request.vaeTiling) {
-      let writer = try VideoOutput(
-        path: job.path, height: job.request.roundedHeight, width: job.request.roundedWidth,
-        framesPerSecond: plan.framesPerSecond, metadata: plan.metadata(job), ffmpeg: plan.ffmpeg,
-        keepsFrames: output.saveFrames != nil || cache.measureFidelity)
-      try pipeline.decode(latents, tiling: job.request.vaeTiling, into: writer)
-      try writer.finish()
-      if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
-      return writer.video
-    }
-    saver.remove()
-    var report = GenerationReport(job, plan: plan, observer: observer)
-    if cache.measureFidelity, let video, let texts {
-      let cached = FidelityMeasurement.Run(latents: observer.latents, video: video, steps: observer.steps)
-      let fidelity = try measureFidelity(of: cached, job: job, texts: texts, pipeline: pipeline, observer: observer)
-      report.fidelity = fidelity
-      observer.note(fidelity.summary)
-    }
-    if let path = output.report { try report.write(to: plan.numbered(path, job.index)) }
-    observer.note("seed \(job.request.seed)")
-    try Console.result(job.path)
   }
 
-  /// Makes the video again without cache and compares.
+  /// Makes the video again without cache and compares, on the first rank.
   private func measureFidelity(
-    of cached: FidelityMeasurement.Run, job: GenerateJob, texts: GenerationTexts, pipeline: VideoPipeline,
-    observer: RunObserver
-  ) throws -> FidelityMeasurement {
+    of cached: FidelityMeasurement.Run, job: GenerateJob, plan: GeneratePlan, texts: GenerationTexts,
+    pipeline: VideoPipeline, observer: RunObserver
+  ) throws -> FidelityMeasurement? {
     observer.note("again without cache, to compare")
-    observer.beginVideo(recorder: nil, saver: nil, keepsLatents: true)
+    observer.beginVideo(recorder: nil, saver: nil, keepsLatents: plan.group.rank == 0)
     var request = job.request
     request.cache = .none
     let frames = FrameCollector()
-    try pipeline.decode(pipeline.denoise(request, texts: texts), tiling: request.vaeTiling, into: frames)
-    let dense = FidelityMeasurement.Run(
-      latents: observer.latents, video: frames.video ?? cached.video, steps: observer.steps)
-    return try FidelityMeasurement(cached: cached, dense: dense)
+    try plan.decode(pipeline.denoise(request, texts: texts), job, pipeline, into: frames)
+    let dense = FidelityMeasurement.Run(latents: observer.latents, video: frames.video, steps: observer.steps)
+    let fidelity = try FidelityMeasurement(cached: cached, dense: dense)
+    if let fidelity { observer.note(fidelity.summary) }
+    return fidelity
   }
 }

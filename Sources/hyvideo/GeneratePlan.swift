@@ -20,9 +20,10 @@ struct GenerateJob {
 struct GeneratePlan {
   let model: ModelFolder
   let backend: CPUBackend
-  let jobs: [GenerateJob]
+  var jobs: [GenerateJob]
   let framesPerSecond: Int
-  let ffmpeg: FFmpeg
+  /// Nil on ranks that write nothing.
+  let ffmpeg: FFmpeg?
   /// Things to say before the run.
   let notes: [String]
   let checkpointDigest: String
@@ -41,23 +42,30 @@ struct GeneratePlan {
   /// The run to go on with and its file.
   let resumed: (path: String, run: SavedRun)?
   /// The ranks that make each video together.
-  let group: any ProcessGroup = SingleProcessGroup()
+  let group: any ProcessGroup
+  let sharing: RankSharing
 
-  /// - Parameter saved: the run to go on with; the plan must be its own.
-  init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
+  /// - Parameters:
+  ///   - saved: the run to go on with; the plan must be its own.
+  ///   - session: the ranks. The first alone looks at where output goes.
+  init(_ command: GenerateCommand, resuming saved: SavedRun? = nil, session: RankSession) throws {
+    group = session.group
     model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
-    let (requests, sizeNotes) = try Self.requests(command, model: model)
+    let (requests, sizeNotes) = try Self.requests(command, model: model, seed: session.seed)
 
     let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
     try Self.require(
       (1...1000).contains(framesPerSecond), "invalid frame rate", "--fps", "1 to 1000", "\(framesPerSecond)")
     self.framesPerSecond = framesPerSecond
-    backend = try RunOptions.backend(device: command.running.device, threads: command.running.threads)
+    sharing = try RankSharing(command.ranks, model: model, session: session)
+    backend = try RunOptions.backend(
+      device: command.running.device,
+      threads: command.running.threads ?? (session.group.size > 1 ? sharing.threads : nil))
     threads = backend.threads
 
-    ffmpeg = try FFmpeg.find()
-    let outputs = try OutputPlan(command.output, requests: requests)
-    if outputs.hasFiles { try ffmpeg.requireEncoder() }
+    ffmpeg = session.isFirst ? try FFmpeg.find() : nil
+    let outputs = try OutputPlan(command.output, requests: requests, isChecked: session.isFirst)
+    if outputs.hasFiles { try ffmpeg?.requireEncoder() }
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
     }
@@ -66,7 +74,7 @@ struct GeneratePlan {
     let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
-    notes = sizeNotes + cache.notes
+    notes = sizeNotes + cache.notes + sharing.notes
     transformerOverride = command.checkpoint.ditWeight
     guard let progress = ProgressStyle(rawValue: command.running.progress) else {
       throw RequestError(
@@ -109,8 +117,9 @@ struct GeneratePlan {
 
   // MARK: Requests
 
+  /// - Parameter drawn: the seed where none is given.
   private static func requests(
-    _ command: GenerateCommand, model: ModelFolder
+    _ command: GenerateCommand, model: ModelFolder, seed drawn: UInt64
   ) throws -> (requests: [GenerationRequest], notes: [String]) {
     let prompts = try self.prompts(command.prompt)
     try require(
@@ -119,7 +128,7 @@ struct GeneratePlan {
     try require(
       [0, 2].contains(command.video.videoSize.count), "invalid size", "--video-size", "height and width",
       "\(command.video.videoSize.count) numbers")
-    let seed = command.prompt.seed ?? UInt64.random(in: 0..<1_000_000_000)
+    let seed = command.prompt.seed ?? drawn
     try require(
       seed <= UInt64.max - UInt64(command.prompt.numVideos), "seed too large", "--seed", "room for one seed per video",
       "\(seed)")

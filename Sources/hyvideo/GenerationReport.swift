@@ -24,6 +24,9 @@ struct GenerationReport: Encodable {
     let cacheOptions: [String: String]
     let device: String
     let threads: Int
+    let ulyssesDegree: Int
+    let ringDegree: Int
+    let useVaeParallel: Bool
 
     /// - Parameter namesPaths: false leaves folders out, for a video that others will see.
     init(_ request: GenerationRequest, plan: GeneratePlan, namesPaths: Bool) {
@@ -39,6 +42,8 @@ struct GenerationReport: Encodable {
       (cache, cacheOptions) = (request.cache.method, request.cache.options)
       device = plan.backend.name
       threads = plan.threads
+      (ulyssesDegree, ringDegree) = (plan.sharing.layout.ulysses, plan.sharing.layout.ring)
+      useVaeParallel = plan.sharing.sharesTiles
     }
   }
 
@@ -51,15 +56,18 @@ struct GenerationReport: Encodable {
   let peakRSSBytes: Int
   let warnings: [String]
   let ranks: Int
-  let bytesSent = 0
-  let communicationSeconds = 0.0
-  let exposedCommunicationSeconds = 0.0
+  /// Of the first rank, as those of the steps are.
+  let bytesSent: Int
+  let communicationSeconds: Double
+  let exposedCommunicationSeconds: Double
+  /// Of every rank.
+  let perRank: [RankReport]
   let output: String
   /// Where it was measured.
   var fidelity: FidelityMeasurement?
   let stepsComputed: Int
 
-  init(_ job: GenerateJob, plan: GeneratePlan, observer: RunObserver) {
+  init(_ job: GenerateJob, plan: GeneratePlan, observer: RunObserver, communication: [RankReport]) {
     settings = Settings(job.request, plan: plan, namesPaths: true)
     seed = job.request.seed
     version = ProgramVersion.current
@@ -69,6 +77,11 @@ struct GenerationReport: Encodable {
     peakRSSBytes = observer.peakRSSBytes
     warnings = observer.warnings
     ranks = plan.group.size
+    perRank = communication
+    let first = communication.first
+    bytesSent = first?.bytesSent ?? 0
+    communicationSeconds = first?.communicationSeconds ?? 0
+    exposedCommunicationSeconds = first?.exposedCommunicationSeconds ?? 0
     output = job.path
     stepsComputed = observer.steps.count { !$0.skipped }
   }
@@ -81,6 +94,7 @@ struct GenerationReport: Encodable {
     case bytesSent = "bytes_sent"
     case communicationSeconds = "communication_seconds"
     case exposedCommunicationSeconds = "exposed_communication_seconds"
+    case perRank = "per_rank"
   }
 
   /// Writes the report as one JSON object, to a temporary name first.

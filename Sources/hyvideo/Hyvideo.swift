@@ -1,10 +1,5 @@
 import ArgumentParser
-import CPUBackend
-import Checkpoints
 import Foundation
-import Generation
-import Tokenizers
-import VideoIO
 
 /// The program. Each subcommand has a file of its own.
 @main
@@ -32,44 +27,31 @@ struct Hyvideo: ParsableCommand {
     // A peer that closes a pipe is an error to report, not a reason to die silently.
     signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try parseAsRoot()
+      var command = try parsed()
       try command.run()
     } catch {
-      let code = exitCode(for: error)
-      if code.isSuccess || error is CleanExit { exit(withError: error) }
-      let failure = Failure(error, parserMessage: message(for: error), parserCode: code.rawValue)
+      if exitCode(for: error).isSuccess || error is CleanExit { exit(withError: error) }
+      if let session = RankSession.current { session.end(error) }
+      let failure = Failure(error)
       Console.error("error: \(failure.message)\n")
       Foundation.exit(failure.status)
     }
   }
-}
 
-/// An error as the user sees it: one line, and the exit status that goes with it.
-private struct Failure {
-  let message: String
-  let status: Int32
-
-  init(_ error: any Error, parserMessage: String, parserCode: Int32) {
-    let text: String
-    switch error {
-    case let refused as RefusedBeforeWork:
-      (text, status) = ("\(refused.reason)", 64)
-    case is RequestError, is TokenizerError:
-      (text, status) = ("\(error)", 64)
-    case is CheckpointError:
-      (text, status) = ("\(error)", 1)
-    case let stopped as Interruption:
-      (text, status) = ("\(stopped)", stopped.status)
-    case let silent as ExitCode:
-      (text, status) = ("", silent.rawValue)
-    default:
-      // The parser's own errors carry a usage text; other errors describe themselves.
-      let isUsage = parserCode == ExitCode.validationFailure.rawValue
-      text = isUsage ? "bad command line: \(parserMessage); see --help" : "\(error)"
-      status = isUsage ? 64 : 1
+  /// The command of the command line. A rank whose command line is bad tells the others, which would wait for it.
+  private static func parsed() throws -> any ParsableCommand {
+    do { return try parseAsRoot() } catch {
+      let name = CommandLine.arguments.dropFirst().first ?? ""
+      let isBad = !exitCode(for: error).isSuccess && !(error is CleanExit)
+      if isBad, sharedCommands.contains(name), RankSession.isLaunched {
+        _ = try RankSession.join(failure: Failure(error))
+      }
+      throw error
     }
-    message = text.split(whereSeparator: \.isNewline).joined(separator: " ")
   }
+
+  /// The commands that several ranks do together.
+  private static let sharedCommands: Set = ["generate"]
 }
 
 /// Any error that was found before heavy work began.

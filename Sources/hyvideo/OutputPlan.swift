@@ -8,7 +8,8 @@ struct OutputPlan {
   /// The video of each request: a file, or a folder ending in `/`.
   let videos: [String]
 
-  init(_ options: OutputOptions, requests: [GenerationRequest]) throws {
+  /// - Parameter isChecked: false only names the outputs, on ranks that write none.
+  init(_ options: OutputOptions, requests: [GenerationRequest], isChecked: Bool = true) throws {
     if let output = options.output {
       videos = try Self.named(output, count: requests.count)
     } else {
@@ -18,6 +19,7 @@ struct OutputPlan {
         return "\(options.savePath)/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
       }
     }
+    if !isChecked { return }
     var files = videos
     let others = [
       ("--save-latents", options.saveLatents), ("--save-frames", options.saveFrames), ("--report", options.report),

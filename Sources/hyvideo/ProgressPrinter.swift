@@ -25,8 +25,11 @@ final class ProgressPrinter {
   private var lastUnit: ContinuousClock.Instant
   private var lastLine: ContinuousClock.Instant
 
-  init(_ style: ProgressStyle) {
-    self.style = style
+  private let isMuted: Bool
+
+  /// - Parameter isMuted: nothing is printed, warnings included.
+  init(_ style: ProgressStyle, isMuted: Bool = false) {
+    (self.style, self.isMuted) = (style, isMuted)
     isTerminal = style == .auto && Console.hasTerminal
     start = clock.now
     (lastUnit, lastLine) = (start, start)
@@ -111,7 +114,7 @@ final class ProgressPrinter {
     write("\r\u{1B}[K\(stageName) [\(bar)] \(done)/\(units)\(timing)")
   }
 
-  private func write(_ text: String) { Console.error(text) }
+  private func write(_ text: String) { if !isMuted { Console.error(text) } }
 
   static func seconds(_ value: Double) -> String {
     switch value {

@@ -33,8 +33,9 @@ final class RunObserver: GenerationObserver {
   /// The largest resident size of the whole run.
   private(set) var peakRSSBytes = 0
 
-  init(_ style: ProgressStyle = .auto) {
-    progress = ProgressPrinter(style)
+  /// - Parameter isMuted: prints nothing, on ranks other than the first.
+  init(_ style: ProgressStyle = .auto, isMuted: Bool = false) {
+    progress = ProgressPrinter(style, isMuted: isMuted)
     stageStart = clock.now
   }
 

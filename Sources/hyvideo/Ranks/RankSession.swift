@@ -1,0 +1,152 @@
+import Collectives
+import Foundation
+import Generation
+import Synchronization
+
+/// This process among those that make videos together: one alone, or a rank that a launcher has started.
+final class RankSession: Sendable {
+  let group: any ProcessGroup
+  let greetings: [RankGreeting]
+  private let mpi: MPIProcessGroup?
+
+  /// The session of the process, for its end.
+  private static let joined = Mutex<RankSession?>(nil)
+  static var current: RankSession? { joined.withLock { $0 } }
+
+  private init(_ group: any ProcessGroup, mpi: MPIProcessGroup?, greetings: [RankGreeting]) {
+    (self.group, self.mpi, self.greetings) = (group, mpi, greetings)
+  }
+
+  var isFirst: Bool { group.rank == 0 }
+  var hosts: RankHosts { RankHosts(greetings) }
+
+  /// The seed of runs that were given none, the same on all ranks.
+  var seed: UInt64 { greetings[0].seed }
+
+  /// Whether a launcher has started this process.
+  static var isLaunched: Bool {
+    let environment = ProcessInfo.processInfo.environment
+    return MPIProcessGroup.launcherVariables.contains { environment[$0] != nil }
+  }
+
+  /// Joins the other ranks where a launcher has started this process.
+  /// - Parameter failure: why this rank cannot take part. The others then do not wait for it.
+  /// - Throws: `AgreedFailure` on all ranks where one has failed or is another version of the program.
+  static func join(failure: Failure? = nil) throws -> RankSession {
+    let greeting = RankGreeting(failure: failure)
+    guard isLaunched else {
+      if let failure { throw AgreedFailure(failure) }
+      return RankSession(SingleProcessGroup(), mpi: nil, greetings: [greeting])
+    }
+    let mpi = try RefusedBeforeWork.checking { try MPIProcessGroup.join() }
+    // Known from here on, so that the process leaves the others when it ends.
+    let alone = RankSession(mpi, mpi: mpi, greetings: [])
+    joined.withLock { $0 = alone }
+    let greetings = try alone.exchange(greeting)
+    let session = RankSession(mpi, mpi: mpi, greetings: greetings.compactMap(\.self))
+    joined.withLock { $0 = session }
+    try session.refuseFailures(greetings.map { $0?.failure })
+    // Another version may greet in another way.
+    for (rank, other) in greetings.enumerated() where other?.version != greetings[0]?.version {
+      throw AgreedFailure(
+        RequestError(
+          "ranks differ", at: "the program's version", expected: "\(greetings[0]?.version ?? "unknown") as on rank 0",
+          found: "\(other?.version ?? "unknown") on rank \(rank)", remedy: "install one version on all hosts"))
+    }
+    return session
+  }
+
+  /// What this rank and all others give, in the order of ranks; nil for what cannot be read.
+  private func exchange<Value: Codable>(_ value: Value) throws -> [Value?] {
+    try group.allGather([UInt8](JSONEncoder().encode(value))).map {
+      try? JSONDecoder().decode(Value.self, from: Data($0))
+    }
+  }
+
+  // MARK: Together
+
+  /// What a rank tells of something that all ranks do.
+  private struct Preparation: Codable {
+    var failure: Failure?
+    /// What must be the same on all ranks, by the name of its flag.
+    var settings: [String: String] = [:]
+    /// What the first rank decides for all.
+    var decided: [String] = []
+  }
+
+  /// Does something on every rank; where one fails, all do, with its reason.
+  func together<Result>(_ body: () throws -> Result) throws -> Result {
+    try agree { (try body(), [:], []) }.result
+  }
+
+  /// Prepares every rank; where one fails or has other settings than the first, all fail before any work is done.
+  /// - Returns: the preparation, and what the first rank has decided.
+  func agree<Result>(
+    _ prepare: () throws -> (result: Result, settings: [String: String], decided: [String])
+  ) throws -> (result: Result, decided: [String]) {
+    if group.size == 1 {
+      let prepared = try prepare()
+      return (prepared.result, prepared.decided)
+    }
+    var mine = Preparation()
+    var prepared: Result?
+    do {
+      let (result, settings, decided) = try prepare()
+      (prepared, mine.settings, mine.decided) = (result, settings, decided)
+    } catch { mine.failure = Failure(error) }
+    let all = try exchange(mine)
+    try refuseFailures(all.map { $0?.failure })
+    let first = all[0]?.settings ?? [:]
+    for (rank, other) in all.enumerated() {
+      let settings = other?.settings ?? [:]
+      let names = Set(first.keys).union(settings.keys).filter { first[$0] != settings[$0] }.sorted()
+      guard let name = names.first else { continue }
+      throw AgreedFailure(
+        RequestError(
+          "ranks differ", at: name, expected: "\(first[name] ?? "nothing") as on rank 0",
+          found: "\(settings[name] ?? "nothing") on rank \(rank) (\(greetings[rank].host))",
+          remedy: "start all ranks with the same flags and the same checkpoint"))
+    }
+    guard let prepared else { preconditionFailure("ranks: a preparation that failed was not refused") }
+    return (prepared, all[0]?.decided ?? [])
+  }
+
+  /// Ends all ranks with the first failure. Where all have failed alike it belongs to none.
+  private func refuseFailures(_ failures: [Failure?]) throws {
+    guard let rank = failures.firstIndex(where: { $0 != nil }), let failure = failures[rank] else { return }
+    let isShared = failures.allSatisfy { $0 == failure }
+    throw AgreedFailure(isShared ? failure : failure.of(rank: rank))
+  }
+
+  // MARK: The end
+
+  /// Leaves the other ranks after a run, when all have come this far.
+  func finish() throws {
+    guard let mpi else { return }
+    try group.barrier()
+    mpi.finish()
+    Self.joined.withLock { $0 = nil }
+  }
+
+  /// Ends the process, and the others with it: one of them says why.
+  func end(_ error: any Error) -> Never {
+    let failure = Failure(error)
+    if error is AgreedFailure || group.size == 1 {
+      // All ranks are here.
+      if isFirst { Console.error("error: \(failure.message)\n") }
+      mpi?.finish()
+      Foundation.exit(failure.status)
+    }
+    Console.error("error: \(failure.of(rank: group.rank).message)\n")
+    group.abort(reason: failure.message, status: failure.status)
+    Foundation.exit(failure.status)
+  }
+}
+
+/// Why all ranks end: each of them knows.
+struct AgreedFailure: Error {
+  let failure: Failure
+
+  init(_ failure: Failure) { self.failure = failure }
+  init(_ error: RequestError) { failure = Failure(error) }
+}
