@@ -10,76 +10,37 @@ public import TensorOps
 /// computed. Its distances are averaged within one Ulysses group; here over all ranks.
 ///
 /// Source: `cann-recipes-infer`, `module/dit_cache`.
-public final class AscendTeaCache: StepCache {
+public final class AscendTeaCache: AccumulatedChangeCache {
   /// Options under the recipe's names, with its values.
   public struct Options: Sendable, Hashable {
-    public var threshold = 0.15
-    /// Highest power first.
-    public var coefficients = [733.226126, -401.131952, 67.5869174, -3.149879, 0.0961237896]
+    public var change: Parameters
     public var warmup = 2
 
-    public init() {}
-
     init(_ reader: inout StepCacheOptions, coefficients fitted: [Double]?) throws(RequestError) {
-      threshold = try reader.number("rel_l1_thresh", default: threshold)
-      coefficients = try reader.numbers("coefficients", default: fitted ?? coefficients) ?? coefficients
+      change = try Parameters(&reader, published: AscendTeaCache.coefficients, fitted: fitted)
       warmup = try reader.integer("warmup", default: warmup, in: 0...10_000)
     }
   }
 
-  public private(set) var skipped = false
-  private let options: Options
-  private let steps: Int
-  private let distance: SignalDistance
-  private var accumulated = 0.0
-  private var computedInput: Tensor?
-  private var residual: Tensor?
+  /// TeaCache's as the recipe rounds them.
+  static let coefficients = [733.226126, -401.131952, 67.5869174, -3.149879, 0.0961237896]
+
+  private let warmup: Int
 
   init(_ options: Options, steps: Int, group: any ProcessGroup) {
-    self.options = options
-    self.steps = steps
-    distance = SignalDistance(group: group)
+    warmup = options.warmup
+    super.init(options.change, steps: steps, group: group)
   }
 
-  public func decide(
+  public override func decide(
     step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
   ) throws(BackendError) -> StepDecision {
-    skipped = false
-    if step < options.warmup || step >= steps - options.warmup {
-      accumulated = 0
-      return .compute
-    }
+    if step < warmup || step >= steps - warmup { return compute() }
     let input = try modulatedInput()
-    if let computedInput, let residual {
-      let change = try distance.relative(input, computedInput, over: computedInput, epsilon: 1e-8, on: backend)
-      accumulated += abs(TeaCache.polynomial(options.coefficients, at: change))
-      if accumulated < options.threshold {
-        skipped = true
-        return .reuse(residual: residual)
-      }
-      accumulated = 0
-    }
-    computedInput = input
-    return .compute
-  }
-
-  public func finish(
-    step: Int, input: Tensor, firstBlockOutput: Tensor, output: Tensor, on backend: any Backend
-  ) throws(BackendError) { residual = try backend.combination(1, output, -1, input) }
-}
-
-// MARK: Saving
-
-extension AscendTeaCache {
-  public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
-    try StepCacheState(
-      numbers: ["accumulated": accumulated], tensors: ["computedInput": computedInput, "residual": residual],
-      on: backend)
-  }
-
-  public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
-    accumulated = state.number("accumulated") ?? 0
-    computedInput = try state.tensor("computedInput", on: backend)
-    residual = try state.tensor("residual", on: backend)
+    // Where it is computed, this step is what the next ones are measured from.
+    defer { if !skipped { reference = input } }
+    guard let reference, let residual else { return compute() }
+    let change = try distance.relative(input, reference, over: reference, epsilon: 1e-8, on: backend)
+    return decision(adding: abs(parameters.polynomial(at: change)), reusing: residual)
   }
 }

@@ -26,7 +26,8 @@ public enum StepCacheSettings: Sendable, Hashable {
     var reader = StepCacheOptions(rule: method, options)
     switch method.lowercased() {
     case "none": self = .none
-    case "teacache": self = .teaCache(try .init(&reader, coefficients: coefficients))
+    case "teacache":
+      self = .teaCache(try .init(&reader, published: TeaCache.coefficients, fitted: coefficients))
     case "teacache-ascend":
       self = .ascendTeaCache(try .init(&reader, coefficients: coefficients))
     case "fbcache": self = .firstBlockCache(try .init(&reader))
@@ -62,7 +63,7 @@ public enum StepCacheSettings: Sendable, Hashable {
     case .teaCache(let o): return ["rel_l1_thresh": "\(o.threshold)", "coefficients": list(o.coefficients)]
     case .ascendTeaCache(let o):
       return [
-        "rel_l1_thresh": "\(o.threshold)", "coefficients": list(o.coefficients), "warmup": "\(o.warmup)",
+        "rel_l1_thresh": "\(o.change.threshold)", "coefficients": list(o.change.coefficients), "warmup": "\(o.warmup)",
       ]
     case .firstBlockCache(let o):
       return ["rel_l1_thresh": "\(o.threshold)", "signal": o.signal.rawValue, "warmup": "\(o.warmup)"]
