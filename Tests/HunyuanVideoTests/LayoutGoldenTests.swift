@@ -66,7 +66,7 @@ import Testing
     expectClose(other, try golden.tensor("direct_3_frames.decoded"), relative: 1e-4, "PyTorch's")
   }
 
-  @Test(arguments: ["layouts/diffusers/text_encoder", "layouts/llava"])
+  @Test(arguments: ["layouts/diffusers/text_encoder", "layouts/llava", "layouts/llama_cpp/model.gguf"])
   func `a language model inside another release gives the same states`(_ path: String) throws {
     let golden = try Goldens.tensors("llama/six_heads/expected.safetensors")
     func states(_ path: String) throws -> Tensor {

@@ -6,6 +6,7 @@ release's give the same output is tested against one reference.
 
 import json
 
+import gguf
 import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoTransformer3DModel
 from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, LlamaConfig,
@@ -78,6 +79,35 @@ def llava(language_model):
     return network
 
 
+LLAMA_CPP = (("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output"),
+             ("model.layers.", "blk."), ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"),
+             ("self_attn.q_proj", "attn_q"), ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"),
+             ("self_attn.o_proj", "attn_output"), ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"),
+             ("mlp.down_proj", "ffn_down"))
+
+
+def llama_cpp(path, network):
+    """As llama.cpp's converter writes it: its names and notes, rows of queries and keys with the halves of a head alternating."""
+    config = network.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(make_llama.COMMON["rope_theta"])
+    for name, value in network.state_dict().items():
+        for heads, part in ((config.num_attention_heads, "q_proj"), (config.num_key_value_heads, "k_proj")):
+            if part in name:
+                value = value.reshape(heads, 2, -1, value.shape[1]).swapaxes(1, 2).reshape(value.shape)
+        for ours, theirs in LLAMA_CPP:
+            name = name.replace(ours, theirs)
+        writer.add_tensor(name, value.contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def strip_versions(folder):
     """Versions of the writing programs in configurations would change goldens for no reason."""
     for file in folder.rglob("config.json"):
@@ -129,6 +159,8 @@ def generate(out):
          {comfy_name(k): v for k, v in to_tencent(network.state_dict(), config).items()})
     (root / "comfy" / "config.json").write_text((root / "diffusers" / "transformer" / "config.json").read_text())
     llava(language).save_pretrained(root / "llava")
+    (root / "llama_cpp").mkdir(parents=True, exist_ok=True)
+    llama_cpp(root / "llama_cpp" / "model.gguf", language)
     strip_versions(root)
     full_keys(out)
     print("layouts: written")

@@ -41,8 +41,17 @@ extension AutoencoderConfiguration {
 }
 
 extension LlamaConfiguration {
-  /// - Returns: sizes with LLaMA-3's heads of 128; nil where the width is no multiple of that.
-  init?(deducedFrom scope: WeightScope) {
+  /// The sizes that a checkpoint tells: by its tensors, and by its notes where it has such.
+  /// - Returns: nil where neither tells the number of heads.
+  init?(of checkpoint: Checkpoint, _ names: NamingScheme) throws(CheckpointError) {
+    let hasNotes = checkpoint.metadata["llama.attention.head_count"] != nil
+    self.init(deducedFrom: WeightScope(checkpoint, keys: names.keys), assumesHeads: !hasNotes)
+    if hasNotes { try read(notes: checkpoint.metadata, of: checkpoint.path) }
+  }
+
+  /// - Parameter assumesHeads: whether heads are taken to be LLaMA-3's of 128.
+  /// - Returns: nil where the width is no multiple of such heads.
+  private init?(deducedFrom scope: WeightScope, assumesHeads: Bool) {
     let model = scope["model"]
     guard let embedding = model.shape(of: "embed_tokens.weight"), embedding.rank == 2,
       let keys = model.shape(of: "layers.0.self_attn.k_proj.weight"),
@@ -51,7 +60,9 @@ extension LlamaConfiguration {
     self = .llama3Of8Billion
     (vocabularySize, hiddenSize, mlpHiddenSize) = (embedding[0], embedding[1], mlp[0])
     layerCount = model.count { "layers.\($0).input_layernorm.weight" }
-    guard hiddenSize > 0, keys[0] > 0, hiddenSize % headDimension == 0, keys[0] % headDimension == 0 else { return nil }
+    guard hiddenSize > 0, keys[0] > 0 else { return nil }
+    if !assumesHeads { return }
+    guard hiddenSize % headDimension == 0, keys[0] % headDimension == 0 else { return nil }
     (headCount, keyValueHeadCount) = (hiddenSize / headDimension, keys[0] / headDimension)
   }
 }

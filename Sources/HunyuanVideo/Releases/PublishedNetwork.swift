@@ -67,13 +67,13 @@ public struct PublishedNetwork: Sendable {
   private static func inFirstOrder(
     _ checkpoint: Checkpoint, _ names: NamingScheme, _ configuration: ConfigurationReader?
   ) throws(CheckpointError) -> Checkpoint {
-    let deduced = LlamaConfiguration(deducedFrom: WeightScope(checkpoint, keys: names.keys))
+    let deduced = try LlamaConfiguration(of: checkpoint, names)
     var sizes = deduced
     if let configuration { sizes = try LlamaConfiguration(configuration, defaults: deduced) }
     guard let sizes else {
       throw .invalidConfiguration(
         file: checkpoint.path, key: "num_attention_heads",
-        expected: "the number of heads in a config.json beside the weights", found: "none")
+        expected: "the number of heads in the file's notes or in a config.json beside the weights", found: "none")
     }
     return try checkpoint.mapTensors { tensor throws(CheckpointError) in
       if tensor.name.hasSuffix(".attn_q.weight") { return try tensor.separatingHalves(heads: sizes.headCount) }
@@ -118,7 +118,7 @@ extension PublishedNetwork {
   }
 
   public func llamaConfiguration() throws(CheckpointError) -> LlamaConfiguration {
-    let deduced = LlamaConfiguration(deducedFrom: scope())
+    let deduced = try LlamaConfiguration(of: checkpoint, names)
     if let deduced { try require([deduced.hiddenSize, deduced.mlpHiddenSize, deduced.vocabularySize]) }
     if let configuration { return try LlamaConfiguration(configuration, defaults: deduced) }
     if let deduced { return deduced }
