@@ -10,7 +10,8 @@ import Testing
 @Suite struct LayoutGoldenTests {
   private let context = TestBackend.cpu.context
 
-  private func velocity(_ network: PublishedNetwork) throws -> Tensor {
+  /// - Parameter reference: PyTorch's velocity where it is not that of the 16-bit weights.
+  private func velocity(_ network: PublishedNetwork, reference: Tensor? = nil) throws -> Tensor {
     let scope = network.scope()
     let transformer = try HunyuanVideoTransformer(scope, configuration: network.transformerConfiguration())
     try scope.finish()
@@ -24,7 +25,8 @@ import Testing
     let velocity = try transformer(
       latents, step: 0, conditioning: conditioning, rotary: transformer.rotaryTable(for: latents.shape),
       cache: NoStepCache(), in: context)
-    expectClose(try context.backend.download(velocity), try golden.tensor("output"), relative: 1e-4, "PyTorch's")
+    expectClose(
+      try context.backend.download(velocity), try reference ?? golden.tensor("output"), relative: 1e-4, "PyTorch's")
     return velocity
   }
 
@@ -38,6 +40,21 @@ import Testing
     #expect(other.names.name.hasPrefix(release))
     #expect(try other.transformerConfiguration() == tencent.transformerConfiguration())
     expectClose(try velocity(other), try velocity(tencent), relative: 1e-5, "velocity")
+  }
+
+  @Test(arguments: [
+    ("comfy_fp8_scaled/transformer.safetensors", "comfy"), ("tencent_fp8/mp_rank_00_model_states_fp8.pt", "tencent"),
+  ])
+  func `an 8-bit transformer gives the velocity of the numbers that it stands for`(
+    _ path: String, _ release: String
+  ) throws {
+    let expected = try Goldens.tensors("layouts/eight_bit.safetensors").tensor(release)
+    let eightBit = try PublishedNetwork(path: Goldens.path("layouts/\(path)"), expecting: .transformer)
+    let exact = try velocity(
+      PublishedNetwork(
+        path: Goldens.path("transformer/one_valid_token_float16/weights.safetensors"), expecting: .transformer))
+    // What e4m3 itself loses, here with random weights.
+    expectClose(try velocity(eightBit, reference: expected), exact, relative: 0.1, "the 16-bit weights' velocity")
   }
 
   @Test func `projections that are stored apart stay where they are`() throws {
@@ -78,6 +95,21 @@ import Testing
     }
     let expected = try states(Goldens.path("llama/six_heads/weights.safetensors"))
     expectClose(try states(Goldens.path(path)), expected, relative: 1e-5, "states")
+  }
+
+  @Test func `an 8-bit language model gives the states of the numbers that it stands for`() throws {
+    let golden = try Goldens.tensors("llama/six_heads/expected.safetensors")
+    let network = try PublishedNetwork(
+      path: Goldens.path("layouts/llava_fp8_scaled/model.safetensors"), expecting: .llama)
+    let scope = network.scope()
+    let encoder = try LlamaTextEncoder(scope, configuration: network.llamaConfiguration(), skippedLayers: 1)
+    try scope.finish()
+    let states = try encoder(golden.int32("input_ids").slice(0, 1..<2), validCounts: [9], in: context)
+    let expected = try Goldens.tensors("layouts/eight_bit.safetensors").tensor("llava")
+    let valid = states.shape[1]
+    expectClose(
+      try context.backend.download(states), try context.backend.contiguous(expected.slice(1, 0..<valid)),
+      relative: 1e-4, "states")
   }
 
   @Test func `a CLIP text model saved alone gives the same vector`() throws {

@@ -9,6 +9,7 @@ import json
 import gguf
 import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoTransformer3DModel
+from safetensors.torch import save_file
 from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, LlamaConfig,
                           LlamaForCausalLM, LlavaConfig, LlavaForConditionalGeneration)
 
@@ -16,8 +17,8 @@ import make_clip
 import make_llama
 import make_transformer
 import make_vae
-from common import save
-from tencent_layout import to_tencent
+from common import GOLDENS, save
+from tencent_layout import to_diffusers, to_tencent
 
 TRANSFORMER, VAE, LLAMA, CLIP = "one_valid_token_float16", "two_layers", "six_heads", "end_id"
 
@@ -108,6 +109,74 @@ def llama_cpp(path, network):
     writer.close()
 
 
+def quantized(state, product):
+    """The blocks' matrices in 8 bits with a factor each, and the numbers that these stand for."""
+    stored, scales, numbers = dict(state), {}, dict(state)
+    for name, value in state.items():
+        if value.ndim == 2 and ("_blocks." in name or ".layers." in name) and "refiner" not in name:
+            scale = (value.float().abs().max() / 448).reshape(())
+            scales[name.removesuffix(".weight")] = scale
+            stored[name] = (value.float() / scale).to(torch.float8_e4m3fn)
+            numbers[name] = product(stored[name], scale)
+    return stored, scales, numbers
+
+
+def float32_product(stored, scale):
+    return stored.float() * scale
+
+
+def bfloat16_product(stored, scale):
+    return (stored.to(torch.bfloat16) * scale.to(torch.bfloat16)).float()
+
+
+def scaled_file(path, stored, scales, name_of=lambda name: name, marker="scaled_fp8"):
+    """As ComfyUI publishes 8-bit weights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name_of(name): value for name, value in stored.items()}
+    tensors |= {name_of(f"{name}.weight").removesuffix(".weight") + ".scale_weight": s for name, s in scales.items()}
+    tensors[marker] = torch.zeros(0, dtype=torch.float8_e4m3fn)
+    save_file({name: tensors[name].contiguous() for name in sorted(tensors)}, path)
+
+
+def eight_bit(root, network, config, language):
+    """8-bit releases of whole networks, and what PyTorch's networks with the numbers that they stand for give."""
+    from safetensors.torch import load_file
+    golden = load_file(GOLDENS / "transformer" / TRANSFORMER / "expected.safetensors")
+    state = to_tencent(network.state_dict(), config)
+    expected = {}
+
+    def velocity(numbers):
+        other = HunyuanVideoTransformer3DModel(**config).eval()
+        other.load_state_dict(to_diffusers({k: v.float() for k, v in numbers.items()}, config))
+        return other(hidden_states=golden["latents"], timestep=golden["timestep"], guidance=golden["guidance"],
+                     encoder_hidden_states=golden["text_states"], encoder_attention_mask=golden["text_mask"],
+                     pooled_projections=golden["text_states_2"], return_dict=False)[0]
+
+    stored, scales, numbers = quantized(state, float32_product)
+    scaled_file(root / "comfy_fp8_scaled" / "transformer.safetensors", stored, scales, comfy_name, "model.model.scaled_fp8")
+    (root / "comfy_fp8_scaled" / "config.json").write_text((root / "comfy" / "config.json").read_text())
+    expected["comfy"] = velocity(numbers)
+
+    stored, scales, numbers = quantized(state, bfloat16_product)
+    folder = root / "tencent_fp8"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"module": stored}, folder / "mp_rank_00_model_states_fp8.pt")
+    torch.save({name: scale.reshape(1) for name, scale in scales.items()}, folder / "mp_rank_00_model_states_fp8_map.pt")
+    (folder / "config.json").write_text((root / "comfy" / "config.json").read_text())
+    expected["tencent"] = velocity(numbers)
+
+    golden = load_file(GOLDENS / "llama" / LLAMA / "expected.safetensors")
+    stored, scales, numbers = quantized(language.state_dict(), float32_product)
+    scaled_file(root / "llava_fp8_scaled" / "model.safetensors", stored, scales)
+    (root / "llava_fp8_scaled" / "config.json").write_text((root / "diffusers" / "text_encoder" / "config.json").read_text())
+    other = LlamaForCausalLM(language.config).eval()
+    other.load_state_dict(numbers)
+    states = other.model(input_ids=golden["input_ids"][1:2].long(), attention_mask=golden["attention_mask"][1:2],
+                         output_hidden_states=True).hidden_states
+    expected["llava"] = states[-2]
+    save(root / "eight_bit.safetensors", expected)
+
+
 def strip_versions(folder):
     """Versions of the writing programs in configurations would change goldens for no reason."""
     for file in folder.rglob("config.json"):
@@ -147,7 +216,6 @@ def full_keys(out):
 
 @torch.no_grad()
 def generate(out):
-    from common import GOLDENS
     root = out / "layouts"
     network, config = transformer()
     network.save_pretrained(root / "diffusers" / "transformer", max_shard_size="160KB")
@@ -161,6 +229,7 @@ def generate(out):
     llava(language).save_pretrained(root / "llava")
     (root / "llama_cpp").mkdir(parents=True, exist_ok=True)
     llama_cpp(root / "llama_cpp" / "model.gguf", language)
+    eight_bit(root, network, config, language)
     strip_versions(root)
     full_keys(out)
     print("layouts: written")
