@@ -6,8 +6,8 @@
 
 /// The program's two streams. Progress that nobody can read must not end a run; a result that nobody gets is an error.
 enum Console {
-  /// Whether standard error is a terminal.
-  static let hasTerminal = isatty(STDERR_FILENO) == 1
+  /// Whether standard error is a terminal, or is passed on to one.
+  static let hasTerminal = isatty(STDERR_FILENO) == 1 || RankLauncher.hasTerminal
 
   /// Writes to standard error. A closed pipe or descriptor is ignored.
   static func error(_ text: String) { _ = write(text, to: STDERR_FILENO) }

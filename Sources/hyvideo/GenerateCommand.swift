@@ -27,6 +27,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Output") var output: OutputOptions
 
   func run() throws {
+    try RankLauncher.launch(ranks, threads: running.threads)
     let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.
     let plan = try prepared(session)
@@ -40,6 +41,7 @@ struct GenerateCommand: ParsableCommand {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
     StopSignals.install()
+    try session.openLifeline(observer)
 
     if let (_, run) = plan.resumed, let job = plan.jobs.first, run.state.step == job.request.steps {
       observer.note("all \(run.state.step) steps are done: only decoding is left")
@@ -65,7 +67,7 @@ struct GenerateCommand: ParsableCommand {
       let plan = try RefusedBeforeWork.checking {
         var command = self
         let saved = try running.resume.map(SavedRun.init(contentsOf:))
-        if let saved { ResumedFlags.fill(&command, from: saved) }
+        if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
         return try GeneratePlan(command, resuming: saved, session: session)
       }
       return (plan, plan.sharedSettings(self), plan.jobs.map(\.path))

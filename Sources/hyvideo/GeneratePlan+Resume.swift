@@ -1,4 +1,5 @@
 import CPUBackend
+import Collectives
 import Foundation
 import Generation
 
@@ -26,6 +27,7 @@ extension GeneratePlan {
     var details = [
       "model": Self.absolute(model.root), "output": Self.absolute(job.path), "fps": "\(framesPerSecond)",
       "threads": "\(threads)", "vae_tiling": "\(job.request.vaeTiling)", "steps": "\(job.request.steps)",
+      "ranks": "\(group.size)", "ulysses_degree": "\(sharing.layout.ulysses)",
     ]
     details["cache"] = job.request.cache.method
     details["cache_options"] = job.request.cache.options.map { "\($0.key)=\($0.value)" }.sorted()
@@ -49,7 +51,7 @@ extension GeneratePlan {
   func saver(_ job: GenerateJob) throws -> RunSaver {
     RunSaver(
       path: runPath(job), identity: identity(job.request), details: try details(job), interval: saveInterval,
-      group: group)
+      usesCache: job.request.cache != .none, group: group)
   }
 
   /// Refuses a run that is another than the one that was saved, and names what differs.
@@ -87,7 +89,8 @@ enum ResumedFlags {
   ]
 
   /// Fills the flags that were not given.
-  static func fill(_ command: inout GenerateCommand, from run: SavedRun) {
+  /// - Parameter ranks: how many ranks go on. The same number shares the work as before, so that it gives the same bits.
+  static func fill(_ command: inout GenerateCommand, from run: SavedRun, ranks: Int) {
     let (values, details) = (run.identity.values, run.details)
     func value<Value: LosslessStringConvertible>(_ given: Value?, _ name: String) -> Value? {
       given ?? values[name].flatMap { Value($0) }
@@ -112,7 +115,12 @@ enum ResumedFlags {
     command.checkpoint.model = command.checkpoint.model ?? details["model"]
     command.checkpoint.ditWeight = command.checkpoint.ditWeight ?? details["dit_weight"]
     command.checkpoint.loadKey = command.checkpoint.loadKey ?? details["load_key"]
-    command.running.threads = command.running.threads ?? details["threads"].flatMap { Int($0) }
+    if details["ranks"].flatMap({ Int($0) }) ?? 1 == ranks {
+      command.running.threads = command.running.threads ?? details["threads"].flatMap { Int($0) }
+      if command.ranks.ringDegree == nil {
+        command.ranks.ulyssesDegree = command.ranks.ulyssesDegree ?? details["ulysses_degree"].flatMap { Int($0) }
+      }
+    }
     command.running.vaeTiling = command.running.vaeTiling ?? details["vae_tiling"].flatMap { Bool($0) }
     command.output.output = command.output.output ?? details["output"]
   }

@@ -16,6 +16,7 @@ final class RunObserver: GenerationObserver {
   }
 
   private let progress: ProgressPrinter
+  private let isMuted: Bool
   private let clock = ContinuousClock()
   private var stageStart: ContinuousClock.Instant
   private var recorder: LatentsRecorder?
@@ -35,6 +36,7 @@ final class RunObserver: GenerationObserver {
 
   /// - Parameter isMuted: prints nothing, on ranks other than the first.
   init(_ style: ProgressStyle = .auto, isMuted: Bool = false) {
+    self.isMuted = isMuted
     progress = ProgressPrinter(style, isMuted: isMuted)
     stageStart = clock.now
   }
@@ -93,7 +95,10 @@ final class RunObserver: GenerationObserver {
   }
 
   func checkInterruption() throws {
-    if let signal = StopSignals.received { throw Interruption(signal: signal, consequence: saver?.consequence) }
+    // The first rank ends all; the others do not know where it is.
+    if !isMuted, let signal = StopSignals.received {
+      throw Interruption(signal: signal, consequence: saver?.consequence)
+    }
   }
 
   func stepDidEnd(_ record: StepRecord) {

@@ -12,22 +12,29 @@ final class RunSaver {
   private static let automaticInterval = 60.0
 
   let path: String
-  private let identity: RunIdentity
+  private let file: RunFile
   private let details: [String: String]
   private let interval: Int?
+  /// Whether every step is kept in memory, to be saved when a rank is lost.
+  private let remembersSteps: Bool
   private let group: any ProcessGroup
   private let clock = ContinuousClock()
   private var start: (time: ContinuousClock.Instant, step: Int)?
   private var lastSave: ContinuousClock.Instant?
   private var hasFailed = false
-  /// Steps in the file.
-  private var savedStep: Int?
 
-  /// - Parameter interval: steps between two saves; 0 for none, nil to save long runs by time.
-  init(path: String, identity: RunIdentity, details: [String: String], interval: Int?, group: any ProcessGroup) {
-    (self.path, self.identity, self.details) = (path, identity, details)
-    (self.interval, self.group) = (interval, group)
+  /// - Parameters:
+  ///   - interval: steps between two saves; 0 for none, nil to save long runs by time.
+  ///   - usesCache: whether a step cache carries more than the latents from step to step.
+  init(
+    path: String, identity: RunIdentity, details: [String: String], interval: Int?, usesCache: Bool,
+    group: any ProcessGroup
+  ) {
+    (self.path, self.details, self.interval, self.group) = (path, details, interval, group)
+    remembersSteps = group.size > 1 && !usesCache
+    file = RunFile(path: path, identity: identity, details: details, ranks: group.size, isWritten: group.rank == 0)
     if group.rank == 0 { removeLeftovers() }
+    RunFile.current = file
   }
 
   /// A process that was killed while it saved leaves `PATH.PROCESS.partial`.
@@ -44,12 +51,7 @@ final class RunSaver {
   }
 
   /// What a stopped run leaves, for its last message.
-  var consequence: String? {
-    savedStep.map { step in
-      "the run is saved in \(path) after step \(step) of \(details["steps"] ?? "?"); go on with: "
-        + ShellCommand.line(["hyvideo", "generate", "--resume", path])
-    }
-  }
+  var consequence: String? { file.consequence }
 
   /// How to decode what is saved, where the latents are complete.
   func decodeCommand(tiling: Bool) -> String {
@@ -69,12 +71,16 @@ final class RunSaver {
     let first = start ?? (now, step)
     start = first
     // The first rank decides for all.
-    let answer = try group.broadcast([UInt8(StopSignals.received ?? 0)], from: 0)
-    let signal = Int32(answer.first ?? 0)
+    let isTime = step == steps || isDue(step, of: steps, since: first, now: now)
+    let answer = try group.broadcast([UInt8(StopSignals.received ?? 0), isTime ? 1 : 0], from: 0)
+    guard answer.count == 2 else { preconditionFailure("run saver: the first rank has not said what to do") }
+    let signal = Int32(answer[0])
     var warnings: [String] = []
-    if signal != 0 || step == steps || isDue(step, of: steps, since: first, now: now) {
+    if signal != 0 || answer[1] == 1 {
       warnings = save(step, isLast: step == steps, state)
       lastSave = clock.now
+    } else if remembersSteps, let state = try state() {
+      file.remember(state)
     }
     if signal != 0 { throw Interruption(signal: signal, consequence: consequence) }
     return warnings
@@ -98,8 +104,9 @@ final class RunSaver {
         defer { hasFailed = true }
         return hasFailed ? [] : ["this step cache cannot be saved: the run can be resumed from its last step alone"]
       }
-      if group.rank == 0 { try SavedRun(identity: identity, details: details, state: state).write(to: path) }
-      (savedStep, isComplete) = (step, isLast)
+      file.remember(state)
+      try file.save()
+      isComplete = isLast
       return []
     } catch {
       defer { hasFailed = true }
@@ -108,7 +115,7 @@ final class RunSaver {
   }
 
   /// The video is whole: the file has served.
-  func remove() { if group.rank == 0 { unlink(path) } }
+  func remove() { file.remove() }
 
   /// Says how to go on after a failure, where the latents are safe.
   func explaining<Result>(tiling: Bool, _ decode: () throws -> Result) throws -> Result {

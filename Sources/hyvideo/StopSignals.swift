@@ -11,6 +11,9 @@ enum StopSignals {
     return value == 0 ? nil : value
   }
 
+  /// Does as if a signal had come, for one that has come to another rank or to the program that started this one.
+  static func request(_ signal: Int32) { number.store(signal, ordering: .relaxed) }
+
   static func install() {
     // Made before a handler may need it.
     number.store(0, ordering: .relaxed)

@@ -8,6 +8,13 @@ final class RankSession: Sendable {
   let group: any ProcessGroup
   let greetings: [RankGreeting]
   private let mpi: MPIProcessGroup?
+  private let connection = Mutex<Lifeline?>(nil)
+
+  /// Over which ranks learn of each other's end; nil before a run begins.
+  var lifeline: Lifeline? {
+    get { connection.withLock { $0 } }
+    set { connection.withLock { $0 = newValue } }
+  }
 
   /// The session of the process, for its end.
   private static let joined = Mutex<RankSession?>(nil)
@@ -122,24 +129,16 @@ final class RankSession: Sendable {
 
   /// Leaves the other ranks after a run, when all have come this far.
   func finish() throws {
-    guard let mpi else { return }
+    guard mpi != nil else { return }
     try group.barrier()
-    mpi.finish()
+    leaveOrderly()
     Self.joined.withLock { $0 = nil }
   }
 
-  /// Ends the process, and the others with it: one of them says why.
-  func end(_ error: any Error) -> Never {
-    let failure = Failure(error)
-    if error is AgreedFailure || group.size == 1 {
-      // All ranks are here.
-      if isFirst { Console.error("error: \(failure.message)\n") }
-      mpi?.finish()
-      Foundation.exit(failure.status)
-    }
-    Console.error("error: \(failure.of(rank: group.rank).message)\n")
-    group.abort(reason: failure.message, status: failure.status)
-    Foundation.exit(failure.status)
+  /// Leaves MPI, as all other ranks do now.
+  func leaveOrderly() {
+    lifeline?.close()
+    mpi?.finish()
   }
 }
 
