@@ -18,14 +18,21 @@ public struct StepRecord: Sendable, Codable {
   public let seconds: Double
   /// Whether a step cache stood for the blocks; with true guidance, on both passes.
   public let skipped: Bool
+  /// How often the network was asked: twice with true guidance.
+  public let passes: Int
+  /// On how many of them it ran all its blocks.
+  public let passesComputed: Int
   /// What this rank sent to others, and how long that took: from the start of each transfer to its end, and the part of it
   /// for which the rank waited.
   public let bytesSent: Int
   public let communicationSeconds: Double
   public let exposedCommunicationSeconds: Double
 
-  init(index: Int, sigma: Float, seconds: Double, skipped: Bool, communication: CommunicationStatistics) {
-    (self.index, self.sigma, self.seconds, self.skipped) = (index, sigma, seconds, skipped)
+  init(
+    index: Int, sigma: Float, seconds: Double, passes: Int, passesComputed: Int, communication: CommunicationStatistics
+  ) {
+    (self.index, self.sigma, self.seconds, skipped) = (index, sigma, seconds, passesComputed == 0)
+    (self.passes, self.passesComputed) = (passes, passesComputed)
     bytesSent = communication.bytesSent
     (communicationSeconds, exposedCommunicationSeconds) = (communication.seconds, communication.exposedSeconds)
   }

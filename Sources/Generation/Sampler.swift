@@ -44,18 +44,18 @@ public struct Sampler: Sendable {
   /// - Parameters:
   ///   - noise: `[1, C, F, H, W]` in host memory.
   ///   - state: where to go on instead of beginning with the noise.
-  ///   - makeCache: a cache for one sequence of evaluations; asked once for the prompt and once for the negative prompt.
+  ///   - makeCache: a cache for one sequence of evaluations: with true guidance each branch has its own.
   /// - Returns: latents in host memory.
   public func callAsFunction(
     noise: Tensor, from state: SamplerState? = nil, guidance: Guidance, scheduler: FlowMatchScheduler,
-    makeCache: () -> any StepCache = NoStepCache.init, observer: any GenerationObserver
+    makeCache: (GuidanceBranch) -> any StepCache = { _ in NoStepCache() }, observer: any GenerationObserver
   ) throws -> Tensor {
     let backend = context.backend
     let clock = ContinuousClock()
     let rotary = transformer.rotaryTable(for: noise.shape)
-    let positiveCache = makeCache()
-    let negativeCache = makeCache()
-    let caches = guidance.negative == nil ? [positiveCache] : [positiveCache, negativeCache]
+    let positiveCache = makeCache(.positive)
+    let negativeCache = guidance.negative == nil ? nil : makeCache(.negative)
+    let caches = [positiveCache] + (negativeCache.map { [$0] } ?? [])
     for (cache, saved) in zip(caches, state?.caches ?? []) { try cache.restore(saved, on: backend) }
 
     // The state of the sampler stays float32 on the host, whatever the activations' type.
@@ -81,7 +81,7 @@ public struct Sampler: Sendable {
       let input = try backend.upload(latents)
       var velocity = try transformer(
         input, step: step, conditioning: guidance.positive, rotary: rotary, cache: positiveCache, in: context)
-      if let negative = guidance.negative {
+      if let negative = guidance.negative, let negativeCache {
         // v = v₋ + w (v₊ - v₋)
         let unconditional = try transformer(
           input, step: step, conditioning: negative, rotary: rotary, cache: negativeCache, in: context)
@@ -92,7 +92,7 @@ public struct Sampler: Sendable {
       observer.stepDidEnd(
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
-          skipped: positiveCache.skipped && (guidance.negative == nil || negativeCache.skipped),
+          passes: caches.count, passesComputed: caches.count { !$0.skipped },
           communication: communication().since(communicationBefore)))
       observer.stageDidAdvance(.denoise)
       try tell(step + 1)

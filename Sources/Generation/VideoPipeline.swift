@@ -109,7 +109,7 @@ public final class VideoPipeline {
   ///   - makeCache: makes a cache for each pass of a step, instead of the request's.
   public func denoise(
     _ request: GenerationRequest, texts: GenerationTexts, from state: SamplerState? = nil,
-    makeCache: (() -> any StepCache)? = nil
+    makeCache: ((GuidanceBranch) -> any StepCache)? = nil
   ) throws -> Tensor {
     let transformer = try loadedTransformer()
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
@@ -130,7 +130,9 @@ public final class VideoPipeline {
     return try stage(.denoise, units: scheduler.stepCount - (state?.step ?? 0)) {
       try sampler(
         noise: noise, from: state, guidance: guidance, scheduler: scheduler,
-        makeCache: makeCache ?? { [ranks] in request.cache.makeCache(steps: request.steps, group: ranks.all) },
+        makeCache: makeCache ?? { [ranks] branch in
+          request.cache.makeCache(steps: request.steps, group: ranks.all, branch: branch)
+        },
         observer: observer)
     }
   }

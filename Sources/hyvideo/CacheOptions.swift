@@ -27,6 +27,11 @@ struct CacheOptions: ParsableArguments {
   @Flag(help: "Also run without cache, and print and report what the cache cost beside what it saved.")
   var measureFidelity = false
 
+  /// Stands for a calibration where it is not known yet whether there is one.
+  private static let anyFit = [
+    GuidanceBranch.positive: StepCacheFit(teaCacheCoefficients: [1], magnitudeRatios: [1])
+  ]
+
   /// Refuses flags that cannot work whatever a calibration says.
   func check() throws(RequestError) {
     if let fidelityBudget {
@@ -42,7 +47,7 @@ struct CacheOptions: ParsableArguments {
       }
       return
     }
-    let settings = try StepCacheSettings(method: method(), options: options(), magnitudeRatios: [1])
+    let settings = try StepCacheSettings(method: method(), options: options(), fitted: Self.anyFit)
     guard settings == .none else { return }
     for (flag, isGiven) in [("--measure-fidelity", measureFidelity), ("--calibration", calibration != nil)]
     where isGiven {
@@ -63,35 +68,44 @@ struct CacheOptions: ParsableArguments {
           found: found == nil ? "no file" : "one of another", remedy: "run hyvideo calibrate")
       }
     }
-    if let fidelityBudget { return try chosen(fidelityBudget, found, path: path) }
+    if let fidelityBudget { return try chosen(fidelityBudget, found, for: request, path: path) }
     let (method, options) = (try method(), try options())
     let settings = try StepCacheSettings(
-      method: method, options: options, coefficients: found?.teaCacheCoefficients,
-      magnitudeRatios: found?.magnitudeRatios)
+      method: method, options: options, fitted: found?.fitted ?? [:])
     let fitted =
       switch settings {
       case .teaCache, .ascendTeaCache: options["coefficients"] == nil
       case .magCache: options["mag_ratios"] == nil
       default: false
       }
-    return (settings, fitted && found != nil ? ["\(method) uses the calibration \(path)"] : [])
+    guard fitted, let found else { return (settings, []) }
+    let differences = found.differences(from: request).map { "\($0.flag) \($0.measured), not \($0.asked)" }
+    return (
+      settings,
+      ["\(method) uses the calibration \(path)"]
+        + (differences.isEmpty ? [] : ["the calibration was made with \(differences.joined(separator: ", "))"])
+    )
   }
 
   /// The calibrated rule that saves most within a budget.
   private func chosen(
-    _ budget: Double, _ calibration: StepCacheCalibration?, path: String
+    _ budget: Double, _ calibration: StepCacheCalibration?, for request: GenerationRequest, path: String
   ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String]) {
     guard let calibration, !calibration.points.isEmpty else {
       throw RequestError(
         "no calibration", at: "--fidelity-budget", expected: "measured rules at \(path)", found: "none",
-        remedy: "run hyvideo calibrate with this size and number of steps")
+        remedy: "run hyvideo calibrate with this size, number of steps and guidance")
+    }
+    if let difference = calibration.differences(from: request).first {
+      throw RequestError(
+        "calibration of other videos", at: path, expected: "one with \(difference.flag) \(difference.asked)",
+        found: difference.measured, remedy: "run hyvideo calibrate with this size, number of steps and guidance")
     }
     guard let point = calibration.point(above: budget) else {
       return (.none, ["no cache stays above \(budget) dB; every step is computed (calibration \(path))"])
     }
     let settings = try StepCacheSettings(
-      method: point.method, options: point.options, coefficients: calibration.teaCacheCoefficients,
-      magnitudeRatios: calibration.magnitudeRatios)
+      method: point.method, options: point.options, fitted: calibration.fitted)
     return (settings, ["for \(budget) dB, by \(path): \(point.line)"])
   }
 

@@ -25,6 +25,14 @@ struct CalibrateCommand: ParsableCommand {
   @Option(help: "Default: the checkpoint's.") var flowShift: Float?
   @Option(help: "The guidance scale that the distilled network takes. Default: the checkpoint's.")
   var embeddedCfgScale: Float?
+  @Option(
+    help: """
+      True guidance: above 1 each step also runs on the negative prompt, and each of the two passes has its own fit. \
+      Default: the checkpoint's.
+      """)
+  var cfgScale: Float?
+  @Option(help: "What the videos must not show; used with --cfg-scale above 1. Default: the checkpoint's.")
+  var negPrompt: String?
   @Option(help: ArgumentHelp("Prompts, one per line. Default: four of the demo's kind.", valueName: "file"))
   var promptFile: String?
   @Option(help: "Seed of the noise.") var seed: UInt64 = 0
@@ -65,17 +73,17 @@ struct CalibrateCommand: ParsableCommand {
     let texts = try pipeline.encode(requests)
 
     // 1. Every step computed: what the rules look at, and what they are measured against.
-    var changes: [(x: Double, y: Double)] = []
-    var ratios = [Double](repeating: 0, count: request.steps)
+    var signals: [GuidanceBranch: [CalibrationSignals]] = [:]
     for (index, request) in requests.enumerated() {
-      let signals = CalibrationSignals()
-      _ = try pipeline.denoise(request, texts: texts[index], makeCache: { signals })
-      changes += signals.changes.map { ($0.input, $0.output) }
-      for (step, ratio) in signals.magnitudeRatios.enumerated() { ratios[step] += ratio / Double(requests.count) }
+      _ = try pipeline.denoise(request, texts: texts[index]) { branch in
+        let run = CalibrationSignals()
+        signals[branch, default: []].append(run)
+        return run
+      }
     }
     var calibration = StepCacheCalibration(
       provenance: .init(request: request, version: ProgramVersion.current, checkpointSHA256: digest, prompts: prompts),
-      teaCacheCoefficients: PolynomialFit.coefficients(changes, degree: 4), magnitudeRatios: ratios)
+      positive: StepCacheFit(signals[.positive] ?? []), negative: signals[.negative].map(StepCacheFit.init))
 
     // 2. Every rule against it.
     if !signalsOnly {
@@ -92,14 +100,13 @@ struct CalibrateCommand: ParsableCommand {
       print("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
       for (method, options) in Self.grid {
         let settings = try StepCacheSettings(
-          method: method, options: options, coefficients: calibration.teaCacheCoefficients,
-          magnitudeRatios: calibration.magnitudeRatios)
+          method: method, options: options, fitted: calibration.fitted)
         let measured = try requests.indices.compactMap {
           try FidelityMeasurement(cached: made($0, settings), dense: full[$0])
         }
         let point = StepCacheCalibration.Point(
           method: method, options: options,
-          stepsComputed: measured.reduce(0) { $0 + Double($1.stepsComputed) } / Double(measured.count),
+          stepsComputed: measured.reduce(0) { $0 + $1.shareComputed * Double($1.steps) } / Double(measured.count),
           speedup: measured.reduce(0) { $0 + $1.speedupOfMedians } / Double(measured.count),
           psnr: measured.map(\.psnrDB), ssim: measured.map(\.ssim))
         calibration.points.append(point)
@@ -125,7 +132,8 @@ struct CalibrateCommand: ParsableCommand {
     request.steps = inferSteps ?? request.steps
     request.flowShift = flowShift ?? request.flowShift
     request.embeddedGuidance = embeddedCfgScale ?? request.embeddedGuidance
-    request.cfgScale = 1
+    request.cfgScale = cfgScale ?? request.cfgScale
+    request.negativePrompt = negPrompt ?? request.negativePrompt
     try request.validate()
     if let threads, !(1...1024).contains(threads) {
       throw RequestError(

@@ -10,6 +10,8 @@ struct FidelityMeasurement: Encodable {
   let relativeLatentDifference: [Double]
   let stepsComputed: Int
   let steps: Int
+  /// Of all passes; with true guidance a step has two, and each decides for itself.
+  let shareComputed: Double
   let secondsDense: Double
   let secondsCached: Double
   let speedup: Double
@@ -22,6 +24,7 @@ struct FidelityMeasurement: Encodable {
     case psnrDB = "psnr_db"
     case relativeLatentDifference = "relative_latent_difference"
     case stepsComputed = "steps_computed"
+    case shareComputed = "share_computed"
     case secondsDense = "seconds_dense"
     case secondsCached = "seconds_cached"
     case speedupOfMedians = "speedup_of_medians"
@@ -49,10 +52,12 @@ struct FidelityMeasurement: Encodable {
     secondsDense = dense.seconds
     secondsCached = cached.seconds
     speedup = secondsDense / secondsCached
-    let computed = Self.median(cached.steps.filter { !$0.skipped }.map(\.seconds))
-    let skipped = Self.median(cached.steps.filter(\.skipped).map(\.seconds))
+    let passes = cached.steps.reduce(0) { $0 + $1.passes }
+    shareComputed = Double(cached.steps.reduce(0) { $0 + $1.passesComputed }) / Double(max(1, passes))
+    let kinds = Dictionary(grouping: cached.steps, by: \.passesComputed).mapValues { $0.map(\.seconds) }
+    let full = Self.median(kinds.max { $0.key < $1.key }?.value ?? [])
     speedupOfMedians =
-      Double(steps) * computed / (Double(stepsComputed) * computed + Double(steps - stepsComputed) * skipped)
+      Double(steps) * full / kinds.values.reduce(0) { $0 + Double($1.count) * Self.median($1) }
   }
 
   private static func median(_ values: [Double]) -> Double {

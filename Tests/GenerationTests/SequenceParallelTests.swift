@@ -73,7 +73,7 @@ struct TinySample: Sendable {
   /// - Parameter makeCache: a cache for each pass of a step.
   func denoised(
     _ ranks: SequenceGroup = SequenceGroup(), observer: (any GenerationObserver)? = nil,
-    makeCache: () -> any StepCache = NoStepCache.init
+    makeCache: (GuidanceBranch) -> any StepCache = { _ in NoStepCache() }
   ) throws -> Tensor {
     let configuration = try Self.configuration()
     let network = try HunyuanVideoTransformer(

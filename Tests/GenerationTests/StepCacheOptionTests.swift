@@ -3,6 +3,11 @@ import Testing
 
 /// How cache rules read their options.
 @Suite struct StepCacheOptionTests {
+  private static let fit: [GuidanceBranch: StepCacheFit] = [
+    .positive: StepCacheFit(teaCacheCoefficients: [1, 2, 3], magnitudeRatios: [1, 0.9]),
+    .negative: StepCacheFit(teaCacheCoefficients: [4, 5], magnitudeRatios: [1, 1.1]),
+  ]
+
   @Test(arguments: [
     ("teacache", "threshold", "0.1"), ("teacache", "rel_l1_thresh", "-1"), ("teacache", "rel_l1_thresh", "nan"),
     ("teacache", "rel_l1_thresh", "inf"), ("teacache", "coefficients", "1,,2"), ("teacache", "warmup", "2"),
@@ -29,7 +34,7 @@ import Testing
 
   @Test func `every rule's options read back as they are written`() throws {
     for method in StepCacheSettings.methods {
-      let settings = try StepCacheSettings(method: method, magnitudeRatios: [1, 0.9])
+      let settings = try StepCacheSettings(method: method, fitted: Self.fit)
       #expect(settings.method == method)
       #expect(try StepCacheSettings(method: method, options: settings.options) == settings)
       #expect(try StepCacheSettings(method: method.uppercased(), options: settings.options) == settings)
@@ -37,10 +42,12 @@ import Testing
   }
 
   @Test func `what is calibrated replaces published values and gives way to options`() throws {
-    let fitted = try StepCacheSettings(method: "teacache", coefficients: [1, 2, 3])
+    let fitted = try StepCacheSettings(method: "teacache", fitted: Self.fit)
     #expect(fitted.options["coefficients"] == "1.0,2.0,3.0")
     let given = try StepCacheSettings(
-      method: "teacache", options: ["coefficients": "[4, 5]"], coefficients: [1, 2, 3])
+      method: "teacache", options: ["coefficients": "[4, 5]"], fitted: Self.fit)
     #expect(given.options["coefficients"] == "4.0,5.0")
+    // What is given for the prompt's pass is not mixed with what is fitted for the other.
+    #expect(fitted.options["negative_coefficients"] == "4.0,5.0" && given.options["negative_coefficients"] == nil)
   }
 }

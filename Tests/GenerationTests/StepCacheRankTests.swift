@@ -59,12 +59,10 @@ import Testing
   ) throws -> Outcome {
     let decisions = Decisions()
     let settings = try rule.settings()
-    let latents = try sample.denoised(ranks, observer: decisions) {
-      decisions.adding(settings.makeCache(steps: sample.steps, group: group))
+    let latents = try sample.denoised(ranks, observer: decisions) { branch in
+      decisions.adding(settings.makeCache(steps: sample.steps, group: group, branch: branch))
     }
-    // Without true guidance the negative pass's cache is made and never asked.
-    let passes = sample.guidanceScale == 1 ? 1 : 2
-    return Outcome(latents: latents, skipped: decisions.skipped.map { Array($0.prefix(passes)) })
+    return Outcome(latents: latents, skipped: decisions.skipped)
   }
 
   @Test(arguments: rules)

@@ -13,14 +13,25 @@ public class AccumulatedChangeCache: StepCache {
     public var threshold = 0.15
     /// Of the polynomial, highest power first.
     public var coefficients: [Double]
-
-    init(coefficients: [Double]) { self.coefficients = coefficients }
+    /// The same for the pass on the negative prompt, where it has its own.
+    public var negativeCoefficients: [Double]?
 
     init(
-      _ reader: inout StepCacheOptions, published: [Double], fitted: [Double]?
+      _ reader: inout StepCacheOptions, published: [Double], fitted: [GuidanceBranch: StepCacheFit]
     ) throws(RequestError) {
-      coefficients = try reader.numbers("coefficients", default: fitted) ?? published
+      let given = try reader.numbers("coefficients", default: nil)
+      coefficients = given ?? fitted[.positive]?.teaCacheCoefficients ?? published
+      negativeCoefficients = try reader.numbers(
+        "negative_coefficients", default: given == nil ? fitted[.negative]?.teaCacheCoefficients : nil)
       threshold = try reader.number("rel_l1_thresh", default: threshold)
+    }
+
+    /// What holds for a branch, as its `coefficients`.
+    func of(_ branch: GuidanceBranch) -> Parameters {
+      guard branch == .negative, let negativeCoefficients else { return self }
+      var result = self
+      result.coefficients = negativeCoefficients
+      return result
     }
 
     /// Horner's scheme.

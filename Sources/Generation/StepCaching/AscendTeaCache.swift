@@ -16,7 +16,7 @@ public final class AscendTeaCache: AccumulatedChangeCache {
     public var change: Parameters
     public var warmup = 2
 
-    init(_ reader: inout StepCacheOptions, coefficients fitted: [Double]?) throws(RequestError) {
+    init(_ reader: inout StepCacheOptions, fitted: [GuidanceBranch: StepCacheFit]) throws(RequestError) {
       change = try Parameters(&reader, published: AscendTeaCache.coefficients, fitted: fitted)
       warmup = try reader.integer("warmup", default: warmup, in: 0...10_000)
     }
@@ -27,9 +27,9 @@ public final class AscendTeaCache: AccumulatedChangeCache {
 
   private let warmup: Int
 
-  init(_ options: Options, steps: Int, group: any ProcessGroup) {
+  init(_ options: Options, branch: GuidanceBranch, steps: Int, group: any ProcessGroup) {
     warmup = options.warmup
-    super.init(options.change, steps: steps, group: group)
+    super.init(options.change.of(branch), steps: steps, group: group)
   }
 
   public override func decide(

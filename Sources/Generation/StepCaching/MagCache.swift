@@ -18,24 +18,29 @@ public final class MagCache: StepCache {
     public var retention = 0.2
     /// Of each step, the mean over tokens of the residual's norm relative to the step before; the first is 1.
     public var ratios: [Double]
+    /// The same for the pass on the negative prompt, where it has its own.
+    public var negativeRatios: [Double]?
 
-    public init(ratios: [Double]) { self.ratios = ratios }
-
-    init(_ reader: inout StepCacheOptions, ratios fitted: [Double]?) throws(RequestError) {
-      let given = try reader.numbers("mag_ratios", default: fitted)
-      guard let given, !given.isEmpty else {
+    init(
+      _ reader: inout StepCacheOptions, fitted: [GuidanceBranch: StepCacheFit]
+    ) throws(RequestError) {
+      let given = try reader.numbers("mag_ratios", default: nil)
+      negativeRatios = try reader.numbers(
+        "negative_mag_ratios", default: given == nil ? fitted[.negative]?.magnitudeRatios : nil)
+      guard let ratios = given ?? fitted[.positive]?.magnitudeRatios, !ratios.isEmpty else {
         throw RequestError(
           "no magnitude ratios", at: "--cache magcache", expected: "ratios of this checkpoint", found: "none",
           remedy: "run hyvideo calibrate, or give --cache-option mag_ratios=1,…")
       }
-      ratios = given
+      self.ratios = ratios
       threshold = try reader.number("thresh", default: threshold)
       mostSkipped = try reader.integer("K", default: mostSkipped, in: 0...10_000)
       retention = try reader.number("retention_ratio", default: retention)
     }
 
-    /// The ratios for a number of steps, by nearest index.
-    func ratios(steps: Int) -> [Double] {
+    /// A branch's ratios for a number of steps, by nearest index.
+    func ratios(steps: Int, branch: GuidanceBranch) -> [Double] {
+      let ratios = branch == .negative ? negativeRatios ?? ratios : ratios
       if ratios.count == steps { return ratios }
       if steps == 1 { return [ratios[ratios.count - 1]] }
       let scale = Float(ratios.count - 1) / Float(steps - 1)
@@ -52,9 +57,9 @@ public final class MagCache: StepCache {
   private var inARow = 0
   private var residual: Tensor?
 
-  init(_ options: Options, steps: Int) {
+  init(_ options: Options, branch: GuidanceBranch, steps: Int) {
     self.options = options
-    ratios = options.ratios(steps: steps)
+    ratios = options.ratios(steps: steps, branch: branch)
     retained = Int(min(options.retention * Double(steps) + 0.5, Double(steps)))
   }
 
