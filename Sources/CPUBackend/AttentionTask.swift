@@ -16,7 +16,7 @@ struct AttentionTask {
 
   /// Measured (docs/speed.md): oneDNN packs keys and values for each product, so tiles are as large as the caches bear.
   private static let queryTile = 512
-  private static let keyTile = 512
+  static let keyTile = 512
 
   /// Divides the queries into tiles, enough of them for all threads.
   static func tiles(_ count: Int, heads: Int, _ threads: Int) -> [Range<Int>] {

@@ -92,7 +92,7 @@ final class ConvolutionCache: Sendable {
 
   /// Bounds of what is kept: a full-size decoder needs about 0.7 GB.
   private static let mostPrimitives = 256
-  private static let mostWeightBytes = 1 << 30
+  static let mostWeightBytes = 1 << 30
 
   private let state: Mutex<State>
 

@@ -11,11 +11,13 @@ struct FewRowsProduct {
   let result: UnsafeMutablePointer<Float>
 
   /// Elements of a piece.
-  private static let piece = 2048
+  static let piece = 2048
+
+  /// Outputs that are worth waking another thread for.
+  static func grain(inputs: Int) -> Int { max(1, (1 << 16) / max(inputs, 1)) }
 
   func run(on pool: WorkerPool) {
-    let grain = max(1, (1 << 16) / max(weight.columns, 1))
-    pool.parallelRanges(count: weight.rows, grain: grain) { outputs in
+    pool.parallelRanges(count: weight.rows, grain: FewRowsProduct.grain(inputs: weight.columns)) { outputs in
       Scratch.with(count: FewRowsProduct.piece) { piece in
         for output in outputs { compute(output, piece) }
       }

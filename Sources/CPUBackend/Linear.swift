@@ -36,7 +36,7 @@ extension CPUBackend {
   }
 
   /// Up to how many rows the time is that of reading the weight.
-  private static let fewRows = 4
+  static let fewRows = 4
 
   /// A tensor as a matrix whose rows are equally far apart.
   private func equallySpacedRows(_ x: Tensor) -> Rows {
@@ -57,10 +57,10 @@ struct TiledProduct {
 
   /// The extents of a tile, measured (docs/speed.md): wide tiles keep oneDNN's packing of the rows cheap; what a
   /// widened panel costs is shared by all rows of a tile.
-  private func tile(threads: Int) -> (rows: Int, columns: Int) {
+  static func tile(rows: Int, outputs: Int, threads: Int) -> (rows: Int, columns: Int) {
     var columns = rows < 48 ? 128 : 512
     var height = min(rows, 3072)
-    func count() -> Int { ((rows + height - 1) / height) * ((weight.rows + columns - 1) / columns) }
+    func count() -> Int { ((rows + height - 1) / height) * ((outputs + columns - 1) / columns) }
     // Enough tiles for every thread; narrow ones rather than low ones, which would widen the weight again.
     while columns > 128 && count() < 2 * threads { columns /= 2 }
     while height > 256 && count() < 2 * threads { height = (height + 1) / 2 }
@@ -69,7 +69,7 @@ struct TiledProduct {
   }
 
   func run(on pool: WorkerPool) throws(BackendError) {
-    let tile = tile(threads: pool.threads)
+    let tile = TiledProduct.tile(rows: rows, outputs: weight.rows, threads: pool.threads)
     let bands = (rows + tile.rows - 1) / tile.rows
     let panels = (weight.rows + tile.columns - 1) / tile.columns
     try pool.parallel(count: bands * panels) { (index) throws(BackendError) in
@@ -96,7 +96,7 @@ struct TiledProduct {
           into: tile, rowStride: stride, "linear")
         adds = true
       } else {
-        let depth = min(input.width, panelElements / columns.count)
+        let depth = min(input.width, TiledProduct.panelElements(rows: self.rows) / columns.count)
         for offset in Swift.stride(from: 0, to: input.width, by: depth) {
           let inner = min(depth, input.width - offset)
           try Scratch.with(count: columns.count * inner) { (panel) throws(BackendError) in
@@ -115,7 +115,7 @@ struct TiledProduct {
   }
 
   /// How many widened elements a thread holds at a time.
-  private var panelElements: Int { rows < 48 ? 1 << 17 : 1 << 20 }
+  static func panelElements(rows: Int) -> Int { rows < 48 ? 1 << 17 : 1 << 20 }
 
   /// Bias and nonlinearity.
   private func finish(_ tile: UnsafeMutablePointer<Float>, rows: Int, _ columns: Range<Int>, isEmpty: Bool) {

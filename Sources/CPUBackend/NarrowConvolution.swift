@@ -20,6 +20,11 @@ struct NarrowConvolution {
   /// Rows per task.
   private let height: Int
 
+  /// Rows per task: what fits a cache.
+  static func height(rows: Int, width: Int, channels: Int, products: Int) -> Int {
+    max(1, min(rows, (1 << 18) / (width * max(channels, products))))
+  }
+
   init(_ weight: Weight, input: Clip, bias: Scratch, residual: Tensor?, result: Tensor) throws(BackendError) {
     self.input = input
     self.bias = bias
@@ -28,7 +33,8 @@ struct NarrowConvolution {
     taps = weight.shape[2]
     let outputs = weight.shape[0]
     products = taps * taps * outputs
-    height = max(1, min(input.height, (1 << 18) / (input.width * max(input.channels, products))))
+    height = NarrowConvolution.height(
+      rows: input.height, width: input.width, channels: input.channels, products: products)
     weights = Scratch(count: taps * input.channels * products)
     let matrix = try WeightMatrix(weight, "causalConvolution")
     let (taps, target, products, weights) = (taps, weights.floats, products, weights)

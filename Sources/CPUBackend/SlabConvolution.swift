@@ -26,6 +26,17 @@ struct SlabConvolution {
   /// How many tasks a convolution has at least, where its height allows.
   private static let leastTasks = 32
 
+  /// Rows of the input's grid per band.
+  static func height(_ kernel: KernelExtents, slices: Int, rows: Int, width: Int, channels: Int) -> Int {
+    let row = kernel.time * (width + kernel.width - 1) * channels
+    let fitting = max(1, mostWindowElements / row - kernel.height + 1)
+    // Bands for many threads where there are few frames, but not so low that a band is mostly border. Never by the number
+    // of threads: oneDNN sums in an order that depends on the extents, and results must not depend on the machine.
+    let wanted = min((leastTasks + slices - 1) / slices, max(rows / 4, 1))
+    let count = max((rows + fitting - 1) / fitting, wanted)
+    return (rows + count - 1) / count
+  }
+
   init(
     _ weight: Weight, input: Clip, bias: Scratch, upsampling: Upsampling, residual: Tensor?, result: Tensor,
     _ cache: ConvolutionCache, _ pool: WorkerPool
@@ -37,14 +48,9 @@ struct SlabConvolution {
     let taps = weight.shape[2]
     let phases = ConvolutionPhase.all(taps: taps, upsampling: upsampling)
 
-    let row = phases[0].kernel.time * (input.width + phases[0].kernel.width - 1) * input.channels
-    let fitting = max(1, SlabConvolution.mostWindowElements / row - phases[0].kernel.height + 1)
-    // Bands for many threads where there are few frames, but not so low that a band is mostly border. Never by the number
-    // of threads: oneDNN sums in an order that depends on the extents, and results must not depend on the machine.
-    let slices = input.batch * input.frames
-    let wanted = min((SlabConvolution.leastTasks + slices - 1) / slices, max(input.height / 4, 1))
-    let count = max((input.height + fitting - 1) / fitting, wanted)
-    let height = (input.height + count - 1) / count
+    let height = SlabConvolution.height(
+      phases[0].kernel, slices: input.batch * input.frames, rows: input.height, width: input.width,
+      channels: input.channels)
     self.height = height
     bands = (input.height + height - 1) / height
     let lastHeight = input.height - (bands - 1) * height

@@ -92,12 +92,23 @@ final class WorkerPool: @unchecked Sendable {
     count: Int, grain: Int, _ body: (Range<Int>) throws(Failure) -> Void
   ) throws(Failure) {
     if count == 0 { return }
-    // A few ranges per thread even out what other work on the machine takes away.
-    let ranges = max(1, min(count / max(grain, 1), 4 * threads))
-    let size = (count + ranges - 1) / ranges
+    let size = rangeSize(count: count, grain: grain)
     try parallel(count: (count + size - 1) / size) { (index) throws(Failure) in
       try body(index * size..<min((index + 1) * size, count))
     }
+  }
+
+  /// How `parallelRanges` divides. A few ranges per thread even out what other work on the machine takes away.
+  func rangeSize(count: Int, grain: Int) -> Int {
+    let ranges = max(1, min(count / max(grain, 1), 4 * threads))
+    return (count + ranges - 1) / ranges
+  }
+
+  /// How many calls of the body of `parallelRanges` may run at a time.
+  func concurrentRanges(count: Int, grain: Int) -> Int {
+    if count == 0 { return 0 }
+    let size = rangeSize(count: count, grain: grain)
+    return min(threads, (count + size - 1) / size)
   }
 
   private func submit(_ job: Job) {

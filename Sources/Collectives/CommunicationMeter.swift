@@ -23,19 +23,23 @@ public struct CommunicationStatistics: Sendable, Equatable {
 }
 
 /// Counts for a group and its subgroups.
-final class CommunicationMeter: Sendable {
+public final class CommunicationMeter: Sendable {
   private let state = Mutex(CommunicationStatistics())
 
-  var statistics: CommunicationStatistics { state.withLock { $0 } }
+  public init() {}
 
-  func countMessage(bytes: Int) {
+  public var statistics: CommunicationStatistics { state.withLock { $0 } }
+
+  /// A message to another rank.
+  public func countMessage(bytes: Int) {
     state.withLock {
       $0.bytesSent += bytes
       $0.messages += 1
     }
   }
 
-  func countTransfer(seconds: Double, exposed: Double) {
+  /// A transfer that has ended, and how long the rank waited for it.
+  public func countTransfer(seconds: Double, exposed: Double) {
     state.withLock {
       $0.seconds += max(seconds, exposed)
       $0.exposedSeconds += exposed

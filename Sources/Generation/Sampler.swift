@@ -53,9 +53,7 @@ public struct Sampler: Sendable {
     let backend = context.backend
     let clock = ContinuousClock()
     let rotary = transformer.rotaryTable(for: noise.shape)
-    let positiveCache = makeCache(.positive)
-    let negativeCache = guidance.negative == nil ? nil : makeCache(.negative)
-    let caches = [positiveCache] + (negativeCache.map { [$0] } ?? [])
+    let caches = guidance.negative == nil ? [makeCache(.positive)] : [makeCache(.positive), makeCache(.negative)]
     for (cache, saved) in zip(caches, state?.caches ?? []) { try cache.restore(saved, on: backend) }
 
     // The state of the sampler stays float32 on the host, whatever the activations' type.
@@ -78,16 +76,8 @@ public struct Sampler: Sendable {
     for step in first..<scheduler.stepCount {
       let start = clock.now
       let communicationBefore = communication()
-      let input = try backend.upload(latents)
-      var velocity = try transformer(
-        input, step: step, conditioning: guidance.positive, rotary: rotary, cache: positiveCache, in: context)
-      if let negative = guidance.negative, let negativeCache {
-        // v = v₋ + w (v₊ - v₋)
-        let unconditional = try transformer(
-          input, step: step, conditioning: negative, rotary: rotary, cache: negativeCache, in: context)
-        velocity = try backend.combination(guidance.scale, velocity, 1 - guidance.scale, unconditional)
-      }
-      latents = eulerStep(latents, try backend.download(velocity), size: scheduler.stepSize(step))
+      let velocity = try velocity(of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
+      latents = eulerStep(latents, velocity, size: scheduler.stepSize(step))
       let elapsed = start.duration(to: clock.now)
       observer.stepDidEnd(
         StepRecord(
@@ -98,6 +88,23 @@ public struct Sampler: Sendable {
       try tell(step + 1)
     }
     return latents
+  }
+
+  /// The velocity at one step in host memory, of both passes where guidance is true.
+  func velocity(
+    of latents: Tensor, step: Int, guidance: Guidance, rotary: RotaryTable, caches: [any StepCache]
+  ) throws(BackendError) -> Tensor {
+    let backend = context.backend
+    let input = try backend.upload(latents)
+    var velocity = try transformer(
+      input, step: step, conditioning: guidance.positive, rotary: rotary, cache: caches[0], in: context)
+    if let negative = guidance.negative {
+      // v = v₋ + w (v₊ - v₋)
+      let unconditional = try transformer(
+        input, step: step, conditioning: negative, rotary: rotary, cache: caches[1], in: context)
+      velocity = try backend.combination(guidance.scale, velocity, 1 - guidance.scale, unconditional)
+    }
+    return try backend.download(velocity)
   }
 
   /// `x + velocity · size` in float32.

@@ -299,6 +299,8 @@ public final class VideoPipeline {
         error, checkpoints: [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2])
     }
     observer.stageDidEnd(stage)
+    // The next stage has tensors of other sizes.
+    HostBufferPool.shared.trim()
     return result
   }
 }

@@ -10,15 +10,36 @@ import Synchronization
 struct HostBuffer: @unchecked Sendable {
   let address: UnsafeMutableRawPointer
   let byteCount: Int
+
+  /// Large blocks are mapped one by one: when they are given up, the process is smaller at once. The allocator of small ones
+  /// may keep what it gets back.
+  private static let smallestMapped = 1 << 20
+
+  /// Aligned to 64 bytes at least; nil where the system has no more.
+  static func systemMemory(byteCount: Int) -> UnsafeMutableRawPointer? {
+    if byteCount >= smallestMapped {
+      let mapping = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      return mapping == MAP_FAILED ? nil : mapping
+    }
+    var address: UnsafeMutableRawPointer?
+    return posix_memalign(&address, 64, byteCount) == 0 ? address : nil
+  }
+
+  /// Gives the memory back to the system.
+  func free() {
+    if byteCount >= Self.smallestMapped { munmap(address, byteCount) } else { systemFree(address) }
+  }
 }
 
+private func systemFree(_ address: UnsafeMutableRawPointer) { free(address) }
+
 /// Keeps freed tensor memory for tensors of the same size. A network asks for the same sizes at every step, so after
-/// the first one no memory is taken from the system: fresh pages cost more to zero than most kernels take.
+/// the first one hardly any memory is taken from the system: fresh pages cost more to zero than most kernels take.
 public final class HostBufferPool: Sendable {
   public static let shared = HostBufferPool()
 
   /// What the pool has done so far.
-  public struct Statistics: Sendable {
+  public struct Statistics: Sendable, Hashable {
     /// Blocks and bytes taken from the system since the process began.
     public var systemAllocations = 0
     public var systemBytes = 0
@@ -26,14 +47,13 @@ public final class HostBufferPool: Sendable {
     public var bytesInUse = 0
     public var peakBytesInUse = 0
     public var bytesKept = 0
+    /// The largest sum of what was in use and what was kept: what the process holds.
+    public var peakBytesHeld = 0
+
+    public init() {}
   }
 
-  private struct State: Sendable {
-    var free: [Int: [HostBuffer]] = [:]
-    var statistics = Statistics()
-  }
-
-  private let state = Mutex(State())
+  private let state = Mutex(BlockLedger<HostBuffer>())
 
   public init() {}
 
@@ -43,38 +63,21 @@ public final class HostBufferPool: Sendable {
 
   /// Gives the memory that no tensor uses back to the system; for the end of a stage.
   public func trim() {
-    let buffers = state.withLock { state in
-      let buffers = state.free.values.flatMap { $0 }
-      state.free.removeAll()
-      state.statistics.bytesKept = 0
-      return buffers
-    }
-    for buffer in buffers { free(buffer.address) }
+    for buffer in state.withLock({ $0.trim() }) { buffer.free() }
   }
 
   /// Starts a new measurement of the peak at the current use.
-  public func resetPeak() {
-    state.withLock { $0.statistics.peakBytesInUse = $0.statistics.bytesInUse }
-  }
+  public func resetPeak() { state.withLock { $0.resetPeak() } }
 
   func take(byteCount: Int) -> HostBuffer {
-    let size = HostBufferPool.blockSize(for: byteCount)
-    let kept: HostBuffer? = state.withLock { state in
-      state.statistics.bytesInUse += size
-      state.statistics.peakBytesInUse = max(state.statistics.peakBytesInUse, state.statistics.bytesInUse)
-      guard let buffer = state.free[size]?.popLast() else {
-        state.statistics.systemAllocations += 1
-        state.statistics.systemBytes += size
-        return nil
-      }
-      state.statistics.bytesKept -= size
-      return buffer
-    }
+    let size = BlockLedger<HostBuffer>.blockSize(for: byteCount)
+    let (kept, dropped) = state.withLock { $0.take(size: size) }
+    for buffer in dropped { buffer.free() }
     if let kept { return kept }
-    var address: UnsafeMutableRawPointer?
-    if posix_memalign(&address, 64, size) != 0 || address == nil {
+    var address = HostBuffer.systemMemory(byteCount: size)
+    if address == nil {
       trim()
-      _ = posix_memalign(&address, 64, size)
+      address = HostBuffer.systemMemory(byteCount: size)
     }
     guard let address else {
       endForWantOfMemory(byteCount: size)
@@ -82,19 +85,7 @@ public final class HostBufferPool: Sendable {
     return HostBuffer(address: address, byteCount: size)
   }
 
-  func give(_ buffer: HostBuffer) {
-    state.withLock { state in
-      state.free[buffer.byteCount, default: []].append(buffer)
-      state.statistics.bytesInUse -= buffer.byteCount
-      state.statistics.bytesKept += buffer.byteCount
-    }
-  }
-
-  /// Sizes are rounded so that nearly equal tensors share blocks: to 64 bytes when small, to 64 KiB when large.
-  private static func blockSize(for byteCount: Int) -> Int {
-    let granule = byteCount < 1 << 20 ? 64 : 1 << 16
-    return max((byteCount + granule - 1) / granule * granule, granule)
-  }
+  func give(_ buffer: HostBuffer) { state.withLock { $0.give(buffer, size: buffer.byteCount) } }
 }
 
 /// Ends the process with the one line that every failure gets and status 1. A tensor is made in hundreds of places, none of

@@ -32,6 +32,9 @@ struct CacheOptions: ParsableArguments {
     GuidanceBranch.positive: StepCacheFit(teaCacheCoefficients: [1], magnitudeRatios: [1])
   ]
 
+  /// Whether any flag asks for a cache.
+  var isUsed: Bool { teacache || fidelityBudget != nil || (cache ?? "none").lowercased() != "none" }
+
   /// Refuses flags that cannot work whatever a calibration says.
   func check() throws(RequestError) {
     if let fidelityBudget {

@@ -24,6 +24,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Step cache") var cache: CacheOptions
   @OptionGroup(title: "Running") var running: RunOptions
   @OptionGroup(title: "Ranks") var ranks: RankOptions
+  @OptionGroup(title: "Memory") var memory: PlanOptions
   @OptionGroup(title: "Output") var output: OutputOptions
 
   func run() throws {
@@ -34,6 +35,7 @@ struct GenerateCommand: ParsableCommand {
     let backend: any Backend = plan.backend
     let observer = RunObserver(plan.progress, isMuted: !session.isFirst)
     for note in plan.notes { observer.note(note) }
+    observer.plannedStepSeconds = plan.forecast?.trustedStepSeconds
     let pipeline = VideoPipeline(
       plan.model, in: ForwardContext(backend: backend, checksFiniteness: !running.noCheck),
       ranks: try SequenceGroup(plan.group, layout: plan.sharing.layout), readAhead: plan.readAhead, observer: observer)
@@ -68,7 +70,9 @@ struct GenerateCommand: ParsableCommand {
         var command = self
         let saved = try running.resume.map(SavedRun.init(contentsOf:))
         if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
-        return try GeneratePlan(command, resuming: saved, session: session)
+        var plan = try GeneratePlan(command, resuming: saved, session: session)
+        try plan.foresee(command, session: session)
+        return plan
       }
       return (plan, plan.sharedSettings(self), plan.jobs.map(\.path))
     }
@@ -112,6 +116,7 @@ struct GenerateCommand: ParsableCommand {
         of: cached, job: job, plan: plan, texts: texts, pipeline: pipeline, observer: observer)
     }
     if plan.group.rank > 0 { return }
+    if let comparison = report.plan?.comparison { observer.note(comparison) }
     if let path = output.report { try report.write(to: plan.numbered(path, job.index)) }
     observer.note("seed \(job.request.seed)")
     try Console.result(job.path)

@@ -25,11 +25,11 @@ struct GeneratePlan {
   /// Nil on ranks that write nothing.
   let ffmpeg: FFmpeg?
   /// Things to say before the run.
-  let notes: [String]
+  var notes: [String]
   let checkpointDigest: String
   let threads: Int
   /// Reads weights ahead from disk; nil where they stay in memory.
-  let readAhead: WeightReadAhead?
+  var readAhead: WeightReadAhead?
   let progress: ProgressStyle
   /// Steps between two previews; nil for none.
   let previewInterval: Int?
@@ -44,6 +44,8 @@ struct GeneratePlan {
   /// The ranks that make each video together.
   let group: any ProcessGroup
   let sharing: RankSharing
+  /// What the run will need.
+  var forecast: Forecast?
 
   /// - Parameters:
   ///   - saved: the run to go on with; the plan must be its own.
@@ -69,7 +71,6 @@ struct GeneratePlan {
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
     }
-    readAhead = try command.running.readAhead(for: model)
     checkpointDigest = try Self.digest(of: model)
     let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
@@ -118,7 +119,7 @@ struct GeneratePlan {
   // MARK: Requests
 
   /// - Parameter drawn: the seed where none is given.
-  private static func requests(
+  static func requests(
     _ command: GenerateCommand, model: ModelFolder, seed drawn: UInt64
   ) throws -> (requests: [GenerationRequest], notes: [String]) {
     let prompts = try self.prompts(command.prompt)

@@ -63,6 +63,8 @@ struct GenerationReport: Encodable {
   /// Of every rank.
   let perRank: [RankReport]
   let output: String
+  /// What was planned, beside what came of it.
+  let plan: ForecastReport?
   /// Where it was measured.
   var fidelity: FidelityMeasurement?
   let stepsComputed: Int
@@ -83,11 +85,16 @@ struct GenerationReport: Encodable {
     communicationSeconds = first?.communicationSeconds ?? 0
     exposedCommunicationSeconds = first?.exposedCommunicationSeconds ?? 0
     output = job.path
+    var plan = plan.forecast.map {
+      ForecastReport($0, request: job.request, layoutReason: nil, threads: plan.threads)
+    }
+    plan?.compare(with: observer.stages)
+    self.plan = plan
     stepsComputed = observer.steps.count { !$0.skipped }
   }
 
   enum CodingKeys: String, CodingKey {
-    case settings, seed, version, stages, steps, warnings, ranks, output, fidelity
+    case settings, seed, version, stages, steps, warnings, ranks, output, fidelity, plan
     case stepsComputed = "steps_computed"
     case checkpointSHA256 = "checkpoint_sha256"
     case peakRSSBytes = "peak_rss_bytes"

@@ -13,7 +13,7 @@ struct Hyvideo: ParsableCommand {
       """,
     version: "hyvideo \(ProgramVersion.current)",
     subcommands: [
-      GenerateCommand.self,
+      GenerateCommand.self, PlanCommand.self,
       InspectCommand.self,
       ConvertCommand.self,
       TokenizeCommand.self,

@@ -3,9 +3,14 @@ import Foundation
 /// What the system says of this process's memory.
 enum ProcessMemory {
   /// The largest resident size since the last reset, in bytes; 0 where the system does not tell.
-  static func peakResidentBytes() -> Int {
+  static func peakResidentBytes() -> Int { status("VmHWM:") }
+
+  /// The resident size now.
+  static func residentBytes() -> Int { status("VmRSS:") }
+
+  private static func status(_ field: String) -> Int {
     guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return 0 }
-    for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+    for line in status.split(separator: "\n") where line.hasPrefix(field) {
       return (Int(line.split(whereSeparator: \.isWhitespace).dropFirst().first ?? "") ?? 0) * 1024
     }
     return 0

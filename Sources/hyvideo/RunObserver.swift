@@ -8,9 +8,12 @@ final class RunObserver: GenerationObserver {
     let name: String
     let seconds: Double
     let peakRSSBytes: Int
+    /// Of it tensors, working memory and what is kept for reuse.
+    let peakTensorBytes: Int
 
     enum CodingKeys: String, CodingKey {
       case name, seconds
+      case peakTensorBytes = "peak_tensor_bytes"
       case peakRSSBytes = "peak_rss_bytes"
     }
   }
@@ -23,6 +26,8 @@ final class RunObserver: GenerationObserver {
   private var saver: RunSaver?
   private var preview: PreviewWriter?
   private var slowSteps = 0
+  /// What a step that computes everything should take; nil where that is not known well.
+  var plannedStepSeconds: Double?
   private(set) var stages: [StageRecord] = []
   private(set) var steps: [StepRecord] = []
   /// The latents of the video under way, noise first, where they are kept.
@@ -63,6 +68,7 @@ final class RunObserver: GenerationObserver {
 
   func stageDidStart(_ stage: GenerationStage, units: Int) {
     ProcessMemory.resetPeak()
+    HostBufferPool.shared.resetPeak()
     stageStart = clock.now
     progress.begin(stage, units: units)
   }
@@ -74,7 +80,8 @@ final class RunObserver: GenerationObserver {
     peakRSSBytes = max(peakRSSBytes, peak)
     stages.append(
       StageRecord(
-        name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak))
+        name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak,
+        peakTensorBytes: HostBufferPool.shared.statistics.peakBytesHeld))
     progress.end()
   }
 
@@ -109,6 +116,12 @@ final class RunObserver: GenerationObserver {
   /// Tells of a machine that has become slow (busy, out of memory, hot), a few times.
   private func warnIfSlow(_ record: StepRecord) {
     let usual = steps.filter { !$0.skipped }.map(\.seconds).sorted()
+    if let planned = plannedStepSeconds, slowSteps < 3, record.seconds > 2 * planned, record.seconds > planned + 1 {
+      slowSteps += 1
+      return warn(
+        "step \(record.index + 1) took \(ProgressPrinter.seconds(record.seconds)), planned were "
+          + "\(ProgressPrinter.seconds(planned)): is the machine busy or short of memory?")
+    }
     guard usual.count >= 3, slowSteps < 3 else { return }
     let median = usual[usual.count / 2]
     if record.seconds > 2 * median && record.seconds > median + 1 {

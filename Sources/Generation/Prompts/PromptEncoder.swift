@@ -58,7 +58,10 @@ public struct PromptEncoder: Sendable {
   var pooledPositions: Int { clip.configuration.positionCount }
 
   /// Encodes valid tokens only: attention is causal and padding comes last, so no valid token ever sees padding.
-  public func callAsFunction(_ tokens: PromptTokens) throws -> EncodedPrompt {
+  public func callAsFunction(_ tokens: PromptTokens) throws -> EncodedPrompt { try self(tokens, in: context) }
+
+  /// The same in another context.
+  func callAsFunction(_ tokens: PromptTokens, in context: ForwardContext) throws -> EncodedPrompt {
     let ids = tokens.templated.ids
     let hidden = try llama(Tensor(ids, shape: [1, ids.count]), in: context)
     let pooledIds = tokens.pooled.ids

@@ -16,6 +16,12 @@ public struct SequenceGroup: Sendable {
     (all, ulysses, ring) = (SingleProcessGroup(), SingleProcessGroup(), SingleProcessGroup())
   }
 
+  /// Groups that are there already.
+  init(layout: RankLayout, all: any ProcessGroup, ulysses: any ProcessGroup, ring: any ProcessGroup) {
+    self.layout = layout
+    (self.all, self.ulysses, self.ring) = (all, ulysses, ring)
+  }
+
   /// - Precondition: the layout has as many ranks as the group.
   public init(_ group: any ProcessGroup, layout: RankLayout) throws(CollectiveError) {
     precondition(layout.ranks == group.size, "layout: \(layout.ulysses) x \(layout.ring) for \(group.size) ranks")

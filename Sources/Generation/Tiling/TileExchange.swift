@@ -10,6 +10,7 @@ struct TileExchange {
   private let group: any ProcessGroup
   private let configuration: AutoencoderConfiguration
   private let decode: (Tensor) throws -> Tensor
+  private let allocate: @Sendable (Shape) -> Tensor
   /// Latents that each rank has been given so far.
   private var loads: [Int]
   /// Tiles of the current clip that the first rank has not handed over yet.
@@ -26,9 +27,11 @@ struct TileExchange {
   }
 
   init(
-    _ group: any ProcessGroup, configuration: AutoencoderConfiguration, decode: @escaping (Tensor) throws -> Tensor
+    _ group: any ProcessGroup, configuration: AutoencoderConfiguration,
+    allocate: @escaping @Sendable (Shape) -> Tensor, decode: @escaping (Tensor) throws -> Tensor
   ) {
     (self.group, self.configuration, self.decode) = (group, configuration, decode)
+    self.allocate = allocate
     loads = Array(repeating: 0, count: group.size)
   }
 
@@ -63,9 +66,9 @@ struct TileExchange {
   /// The next tile of the clip; nil on all ranks but the first.
   mutating func next() throws -> PixelClip? {
     switch queue.popFirst() {
-    case .latents(let latents): PixelClip(try decode(latents))
-    case .decoded(let tensor): PixelClip(tensor)
-    case .arriving(let transfer): PixelClip(try transfer.wait()[0])
+    case .latents(let latents): PixelClip(try decode(latents), allocate: allocate)
+    case .decoded(let tensor): PixelClip(tensor, allocate: allocate)
+    case .arriving(let transfer): PixelClip(try transfer.wait()[0], allocate: allocate)
     case nil: nil
     }
   }

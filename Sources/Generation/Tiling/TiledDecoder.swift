@@ -16,13 +16,17 @@ public struct TiledDecoder: Sendable {
   private let context: ForwardContext
   private let plan: TilePlan?
   private let group: any ProcessGroup
+  private let allocate: @Sendable (Shape) -> Tensor
 
   /// - Parameters:
   ///   - tiling: false decodes everything at once, in as much memory as that takes.
   ///   - group: the ranks that decode tiles.
+  ///   - allocate: makes the memory that tiles are blended in.
   public init(
-    _ decoder: VideoDecoder, tiling: Bool, in context: ForwardContext, group: any ProcessGroup = SingleProcessGroup()
+    _ decoder: VideoDecoder, tiling: Bool, in context: ForwardContext, group: any ProcessGroup = SingleProcessGroup(),
+    allocate: @escaping @Sendable (Shape) -> Tensor = { Tensor(uninitialized: $0) }
   ) {
+    self.allocate = allocate
     self.decoder = decoder
     self.context = context
     self.group = group
@@ -45,7 +49,8 @@ public struct TiledDecoder: Sendable {
     let scale = 1 / decoder.configuration.scalingFactor
     let uploaded = try context.backend.upload(latents)
     let scaled = try context.backend.combination(scale, uploaded, 0, uploaded)
-    var tiles = TileExchange(group, configuration: decoder.configuration, decode: decodeTile)
+    var tiles = TileExchange(
+      group, configuration: decoder.configuration, allocate: allocate, decode: decodeTile)
     guard let plan, plan.tilesTime(frames: latents.shape[2]) else {
       if let clip = try decodeFrames(scaled, &tiles, tileDone: tileDone) { try emit(clip.tensor) }
       return try tiles.finish()
@@ -98,15 +103,12 @@ public struct TiledDecoder: Sendable {
       var left: PixelClip?
       var ends: [PixelClip] = []
       for (column, x) in space.spans(count: width).enumerated() {
-        guard var tile = try tiles.next() else { preconditionFailure("tiled decoding: the first rank has no tile") }
+        guard let tile = try tiles.next() else { preconditionFailure("tiled decoding: the first rank has no tile") }
         if row > 0 { tile.blend(from: above[column], along: .vertical, extent: space.blend) }
         if let left { tile.blend(from: left, along: .horizontal, extent: space.blend) }
         ends.append(tile.slice(.vertical, max(tile.height - space.blend, 0)..<tile.height))
         left = tile.slice(.horizontal, max(tile.width - space.blend, 0)..<tile.width)
-        var whole =
-          result
-          ?? PixelClip(channels: tile.channels, frames: tile.frames, height: height * factor, width: width * factor)
-        result = nil
+        let whole = result ?? tile.empty(frames: tile.frames, height: height * factor, width: width * factor)
         whole.paste(
           tile, frames: 0..<tile.frames, rows: 0..<min(space.kept, tile.height),
           columns: 0..<min(space.kept, tile.width), atFrame: 0, row: y.start * factor, column: x.start * factor)

@@ -1,0 +1,64 @@
+public import TensorCore
+public import TensorOps
+
+extension CPUPlanningBackend {
+  public func attention(
+    queries: [Tensor], keyValues: [KeyValue], scale: Float, mask: AttentionMask, logSumExp: Bool
+  ) throws(BackendError) -> [AttentionOutput] {
+    let (batch, heads, size) = (queries[0].shape[0], queries[0].shape[2], queries[0].shape[3])
+    let keys = keyValues.map { (headRows($0.key), headRows($0.value)) }
+    let keyCount = keyValues.reduce(0) { $0 + $1.key.shape[1] }
+    let keyTile = min(AttentionTask.keyTile, keyValues.reduce(1) { max($0, $1.key.shape[1]) })
+    var outputs: [AttentionOutput] = []
+    var inputs: [Tensor] = []
+    var taskRows: [Int] = []
+    for query in queries {
+      let tokens = query.shape[1]
+      outputs.append(
+        AttentionOutput(
+          values: tensor(query.shape), logSumExp: logSumExp ? tensor([batch, heads, tokens]) : nil))
+      inputs.append(headRows(query))
+      let tiles = AttentionTask.tiles(tokens, heads: batch * heads, pool.threads).map(\.count)
+      // The largest tiles count, and of those as many as run at a time.
+      taskRows += tiles.flatMap { Array(repeating: $0, count: min(batch * heads, pool.threads)) }
+    }
+    let running = taskRows.sorted(by: >).prefix(pool.threads)
+    let working = running.map { (scratch($0 * (size + 2)), scratch($0 * keyTile)) }
+    note(queries, keyValues, mask, keyCount: keyCount, logSumExp: logSumExp)
+    return withExtendedLifetime((keys, inputs, working)) { outputs }
+  }
+
+  private func headRows(_ x: Tensor) -> Tensor {
+    let fits = x.hasDenseRows && (x.shape[1] <= 1 || x.strides[1] >= x.shape[3])
+    return fits ? x : copied(x)
+  }
+
+  private func note(
+    _ queries: [Tensor], _ keyValues: [KeyValue], _ mask: AttentionMask, keyCount: Int, logSumExp: Bool
+  ) {
+    let (shape, keyHeads) = (queries[0].shape, keyValues[0].key.shape[2])
+    let count = queries.reduce(0) { $0 + $1.shape[1] }
+    // Pairs of a query and a key that it sees.
+    var pairs = Double(count) * Double(keyCount)
+    if let block = mask.causalBlock, count == keyCount {
+      let blocks = Double((count + block - 1) / block)
+      pairs *= (blocks + 1) / (2 * blocks)
+    }
+    let bytes = keyValues.reduce(0) { $0 + 2 * $1.key.byteCount } + queries.reduce(0) { $0 + $1.byteCount }
+    note(
+      .attention,
+      [shape[0], shape[2], keyHeads, shape[3], count, keyCount, mask.causalBlock ?? 0, logSumExp ? 1 : 0],
+      operations: 4 * pairs * Double(shape[0] * shape[2] * shape[3]), reads: bytes,
+      writes: queries.reduce(0) { $0 + $1.byteCount })
+  }
+
+  public func merged(_ a: AttentionOutput, _ b: AttentionOutput) throws(BackendError) -> AttentionOutput {
+    let inputs = [try download(a.values), try download(b.values)]
+    let values = tensor(a.values.shape)
+    let logarithms = a.logSumExp.map { tensor($0.shape) }
+    note(
+      .merged, [a.values.shape[0] * a.values.shape[1], a.values.shape[2], a.values.shape[3]],
+      reads: 2 * a.values.byteCount, writes: a.values.byteCount)
+    return withExtendedLifetime(inputs) { AttentionOutput(values: values, logSumExp: logarithms) }
+  }
+}

@@ -1,0 +1,46 @@
+public import TensorCore
+public import TensorOps
+
+extension CPUPlanningBackend {
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
+  ) throws(BackendError) -> Tensor {
+    let parts = inputs.map { equallySpacedRows($0) }
+    let matrix = try WeightMatrix(weight, "linear")
+    let biases = bias.map { scratch($0.shape.count) }
+    let result = tensor(Shape(inputs[0].shape.dimensions.dropLast() + [matrix.rows]))
+    let rows = parts[0].count
+    note(
+      .linear, [rows, matrix.columns, matrix.rows, inputs.count], [weight, bias],
+      operations: 2 * Double(rows) * Double(matrix.columns) * Double(matrix.rows),
+      reads: inputs.reduce(0) { $0 + $1.byteCount }, writes: result.byteCount)
+    if result.count == 0 { return result }
+    if rows <= CPUBackend.fewRows {
+      let grain = FewRowsProduct.grain(inputs: matrix.columns)
+      tasks(pool.concurrentRanges(count: matrix.rows, grain: grain), [FewRowsProduct.piece])
+    } else if matrix.float32 == nil {
+      let tile = TiledProduct.tile(rows: rows, outputs: matrix.rows, threads: pool.threads)
+      let columns = min(tile.columns, matrix.rows)
+      let count = ((rows + tile.rows - 1) / tile.rows) * ((matrix.rows + tile.columns - 1) / tile.columns)
+      let depth = min(parts.map(\.width).max() ?? 0, TiledProduct.panelElements(rows: rows) / columns)
+      tasks(min(pool.threads, count), [columns * depth])
+    }
+    return withExtendedLifetime((parts, biases)) { result }
+  }
+
+  private func equallySpacedRows(_ x: Tensor) -> Rows {
+    let rows = rows(x)
+    if let stride = rows.uniformStride, stride >= rows.width || rows.count <= 1 { return rows }
+    return Rows(copied(x))
+  }
+
+  public func embedding(_ ids: Tensor, table: Weight) throws(BackendError) -> Tensor {
+    let width = table.shape[1]
+    let result = tensor(Shape(ids.shape.dimensions + [width]))
+    // A row brings the pages round it: the system maps up to 64 KiB at a touch.
+    let rowBytes = table.tensor.byteCount / max(table.shape[0], 1)
+    memory.use(table, byteCount: ids.count * (rowBytes + (64 << 10)))
+    note(.embedding, [ids.count, width], reads: ids.count * rowBytes, writes: result.byteCount)
+    return result
+  }
+}

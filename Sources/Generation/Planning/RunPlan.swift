@@ -1,0 +1,54 @@
+public import TensorOps
+
+/// What a run needs, found before it starts.
+public struct RunPlan: Sendable {
+  /// One stage on the busiest rank.
+  public struct Stage: Sendable {
+    public let stage: GenerationStage
+    /// Steps or tiles.
+    public let units: Int
+    /// The largest resident size of the process: program, tensors, working memory, blocks kept for reuse and weights in memory.
+    public let hostPeakBytes: Int
+    /// The same of the device's own memory; 0 where the device computes in the host's.
+    public let devicePeakBytes: Int
+    /// Of the peak, at most so much is tensors, working memory and blocks kept for reuse.
+    public let tensorBytes: Int
+    /// Of the peak, at most so much is weights, which the system can read again from their files.
+    public let weightBytes: Int
+    /// Weights that come from files.
+    public let bytesRead: Int
+    /// What the rank sends to others.
+    public let bytesSent: Int
+    public let messages: Int
+    /// Everything the stage computes.
+    public let work: OperationCounts
+  }
+
+  public let stages: [Stage]
+  /// A step that computes all blocks, and one that a step cache skips, where there is one.
+  public let denseStep: OperationCounts
+  public let skippedStep: OperationCounts?
+  public let setting: PlanSetting
+  /// Of the program itself: code, libraries, tables.
+  public let programBytes: Int
+
+  public var hostPeakBytes: Int { stages.map(\.hostPeakBytes).max() ?? 0 }
+  public var devicePeakBytes: Int { stages.map(\.devicePeakBytes).max() ?? 0 }
+  /// The stage that decides whether the run fits.
+  public var largestStage: Stage? { stages.max { $0.hostPeakBytes < $1.hostPeakBytes } }
+
+  public subscript(stage: GenerationStage) -> Stage? { stages.first { $0.stage == stage } }
+}
+
+/// How a run is laid out, beside what the request says.
+public struct PlanSetting: Sendable, Hashable {
+  public var layout = RankLayout(ulysses: 1, ring: 1)
+  /// Weights read ahead of their use; nil keeps all in memory.
+  public var windowBytes: Int?
+  /// Whether all ranks decode tiles, or the first alone.
+  public var sharesTiles = true
+  /// Whether frames stay in memory until the end, for a file of frames or a comparison.
+  public var keepsFrames = false
+
+  public init() {}
+}

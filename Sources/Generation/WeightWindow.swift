@@ -1,0 +1,81 @@
+import TensorCore
+
+/// Which weights of a phase are kept in memory: a window that moves with their use. It decides and remembers; who owns it reads
+/// ahead and lets go, or only counts.
+struct WeightWindow {
+  /// Smaller tensors are not worth a system call.
+  static let smallest = 1 << 16
+
+  private let windowBytes: Int
+  private var registered: [Weight] = []
+  private(set) var order: [Weight] = []
+  private var positions: [String: Int] = [:]
+  private(set) var used: Set<String> = []
+  /// The position in use (-1 before the first), the first not yet asked for, and the first not yet let go.
+  private var current = -1
+  private var ahead = 0
+  private var behind = 0
+  /// The positions of the last weights before decisions; nil where decisions do not matter. Learned in the first pass.
+  private var stops: Set<Int>?
+
+  /// The last position that may be read ahead of the one in use.
+  private var limit: Int {
+    guard let stops else { return order.count - 1 }
+    // The first decision of the phase is still to come.
+    if stops.isEmpty { return current }
+    return stops.filter { $0 >= current }.min() ?? order.count - 1
+  }
+
+  /// - Parameter windowBytes: how much is read ahead of the weight in use, and how much is kept behind it.
+  init(windowBytes: Int) { self.windowBytes = windowBytes }
+
+  /// Adds a weight to the order of use.
+  mutating func register(_ weight: Weight) {
+    if weight.tensor.byteCount >= Self.smallest { registered.append(weight) }
+  }
+
+  /// Begins a phase that does without the weights of `other` phases.
+  /// - Parameter stopsAtDecisions: whether passes may leave out what follows a decision.
+  /// - Returns: the weights to let go.
+  mutating func beginPhase(excluding other: Set<String>, stopsAtDecisions: Bool) -> [Weight] {
+    let released = order
+    order = registered.filter { !other.contains($0.name) }
+    used.removeAll()
+    positions = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($0.element.name, $0.offset) })
+    (current, ahead, behind) = (-1, 0, 0)
+    stops = stopsAtDecisions ? [] : nil
+    return released
+  }
+
+  /// Notes that what follows may be left out.
+  mutating func stopHere() { _ = stops?.insert(current) }
+
+  /// Moves the window to a weight that is about to be read.
+  mutating func move(to weight: Weight) -> (prefetched: [Weight], released: [Weight]) {
+    guard let position = positions[weight.name] else { return ([], []) }
+    used.insert(weight.name)
+    var released: [Weight] = []
+    if position + order.count / 2 < current {
+      // The next step has begun.
+      released += order[behind...]
+      (ahead, behind) = (position, position)
+    }
+    current = position
+    ahead = max(ahead, position)
+    var prefetched: [Weight] = []
+    var bytes = order[position..<ahead].reduce(0) { $0 + $1.tensor.byteCount }
+    let limit = limit
+    while ahead <= limit, bytes < windowBytes {
+      bytes += order[ahead].tensor.byteCount
+      prefetched.append(order[ahead])
+      ahead += 1
+    }
+    bytes = order[min(behind, position)..<position].reduce(0) { $0 + $1.tensor.byteCount }
+    while behind < position, bytes > windowBytes {
+      bytes -= order[behind].tensor.byteCount
+      released.append(order[behind])
+      behind += 1
+    }
+    return (prefetched, released)
+  }
+}

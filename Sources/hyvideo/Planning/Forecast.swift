@@ -1,0 +1,92 @@
+import CPUBackend
+import Foundation
+import Generation
+import TensorCore
+import TensorOps
+
+/// What a run will need: memory from the networks themselves, time from times of operations on this machine.
+struct Forecast {
+  /// One stage as planned.
+  struct Stage {
+    let plan: RunPlan.Stage
+    let seconds: Double
+
+    var name: String { plan.stage.rawValue }
+  }
+
+  let plan: RunPlan
+  let limit: MemoryLimit
+  let stages: [Stage]
+  /// A step that computes everything, and one that a cache skips.
+  let stepSeconds: Double
+  let skippedStepSeconds: Double?
+  /// The share of the time that rests on operations unlike those that were timed.
+  let guessedShare: Double
+  let videos: Int
+
+  var fits: Bool { plan.hostPeakBytes <= limit.bytes }
+  /// Of all videos.
+  var seconds: Double {
+    stages.reduce(0) { $0 + $1.seconds * ($1.plan.stage.isPerVideo ? Double(videos) : 1) }
+  }
+  /// The time may be so much more or less: a tenth for what operations take beside each other, half for guesses.
+  var uncertainty: Double { seconds * (0.1 + 0.4 * guessedShare) }
+
+  init(
+    _ plan: RunPlan, limit: MemoryLimit, times: OperationTimes, loadSeconds: Double, request: GenerationRequest,
+    videos: Int
+  ) {
+    (self.plan, self.limit, self.videos) = (plan, limit, videos)
+    var (guessed, total) = (0.0, 1e-9)
+    var held = 0
+    stages = plan.stages.map { stage in
+      let compute = times.seconds(of: stage.work)
+      guessed += compute.guessed
+      total += compute.seconds
+      var seconds = compute.seconds + Rates.touching(max(stage.tensorBytes - held, 0), reading: stage.bytesRead)
+      held = max(held, stage.tensorBytes)
+      seconds += Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
+      switch stage.stage {
+      case .encodePrompts: seconds += loadSeconds
+      case .decode: seconds += Double(3 * request.frames * request.roundedHeight * request.roundedWidth) * Rates.value
+      default: break
+      }
+      return Stage(plan: stage, seconds: seconds)
+    }
+    guessedShare = guessed / total
+    stepSeconds = times.seconds(of: plan.denseStep).seconds
+    skippedStepSeconds = plan.skippedStep.map { times.seconds(of: $0).seconds }
+  }
+
+  /// What is not timed: bytes per second of memory that is new to the process, of weights in the system's cache, and of messages
+  /// within a host; seconds of a message, and of one number of a pixel on its way to the encoder.
+  private enum Rates {
+    static let newMemory = 3e9
+    static let weights = 3e9
+    static let link = 2e9
+    static let message = 20e-6
+    static let value = 8e-9
+
+    static func touching(_ bytes: Int, reading weightBytes: Int) -> Double {
+      Double(bytes) / newMemory + Double(weightBytes) / weights
+    }
+  }
+
+  /// `17 frames of 64 x 64 in 30 steps: 85 MB, about 18 s; …`
+  var line: String {
+    let verdict = fits ? "fits" : "does not fit"
+    return "planned: \(ByteCount.text(plan.hostPeakBytes)) at most (\(plan.largestStage?.stage.rawValue ?? "")), about "
+      + "\(ProgressPrinter.seconds(seconds)) ± \(ProgressPrinter.seconds(uncertainty)); \(verdict) "
+      + "\(ByteCount.text(limit.bytes)) of \(limit.source)"
+  }
+}
+
+extension GenerationStage {
+  /// Whether every video has the stage; prompts are encoded and networks loaded once.
+  var isPerVideo: Bool {
+    switch self {
+    case .encodePrompts, .loadTransformer, .loadDecoder: false
+    case .condition, .denoise, .decode: true
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import Generation
+import TensorOps
+
+/// A forecast for programs, and beside it what came of it.
+struct ForecastReport: Encodable {
+  struct Stage: Encodable {
+    let name: String
+    let units: Int
+    let hostPeakBytes: Int
+    let devicePeakBytes: Int
+    let tensorBytes: Int
+    let weightBytes: Int
+    let bytesRead: Int
+    let bytesSent: Int
+    let operations: Double
+    let seconds: Double
+    /// What was measured, after a run.
+    var actualPeakBytes: Int?
+    var actualTensorBytes: Int?
+    var actualSeconds: Double?
+  }
+
+  struct Operation: Encodable {
+    let kind: String
+    let format: String
+    let calls: Int
+    let operations: Double
+    let bytesRead: Double
+    let bytesWritten: Double
+    let weightBytes: Double
+  }
+
+  struct Setting: Encodable {
+    let height: Int
+    let width: Int
+    let frames: Int
+    let steps: Int
+    let vaeTiling: Bool
+    let cache: String
+    let videos: Int
+  }
+
+  let setting: Setting
+  let fits: Bool
+  let hostPeakBytes: Int
+  let devicePeakBytes: Int
+  let programBytes: Int
+  let limitBytes: Int
+  let limitSource: String
+  let seconds: Double
+  let secondsUncertainty: Double
+  let stepSeconds: Double
+  let skippedStepSeconds: Double?
+  let stepOperations: Double
+  let stepBytesSent: Double
+  /// The share of the time that rests on operations unlike those that were timed.
+  let guessedShare: Double
+  let ranks: Int
+  let ulyssesDegree: Int
+  let ringDegree: Int
+  let layoutReason: String?
+  let threads: Int
+  /// Weights read ahead of their use; absent where all stay in memory.
+  let weightWindowBytes: Int?
+  var stages: [Stage]
+  let operations: [Operation]
+  /// A command that fits, where this does not and there is one.
+  var proposal: String?
+
+  init(_ forecast: Forecast, request: GenerationRequest, layoutReason: String?, threads: Int, proposal: String? = nil) {
+    let plan = forecast.plan
+    setting = Setting(
+      height: request.roundedHeight, width: request.roundedWidth, frames: request.frames, steps: request.steps,
+      vaeTiling: request.vaeTiling, cache: request.cache.method, videos: forecast.videos)
+    fits = forecast.fits
+    (hostPeakBytes, devicePeakBytes) = (plan.hostPeakBytes, plan.devicePeakBytes)
+    programBytes = plan.programBytes
+    (limitBytes, limitSource) = (forecast.limit.bytes, forecast.limit.source)
+    (seconds, secondsUncertainty) = (forecast.seconds, forecast.uncertainty)
+    (stepSeconds, skippedStepSeconds) = (forecast.stepSeconds, forecast.skippedStepSeconds)
+    stepOperations = plan.denseStep.total.operations
+    stepBytesSent = Double(plan[.denoise]?.bytesSent ?? 0) / Double(max(request.steps, 1))
+    guessedShare = forecast.guessedShare
+    (ranks, ulyssesDegree, ringDegree) = (
+      plan.setting.layout.ranks, plan.setting.layout.ulysses, plan.setting.layout.ring
+    )
+    self.layoutReason = layoutReason
+    self.threads = threads
+    weightWindowBytes = plan.setting.windowBytes
+    stages = forecast.stages.map { stage in
+      Stage(
+        name: stage.name, units: stage.plan.units, hostPeakBytes: stage.plan.hostPeakBytes,
+        devicePeakBytes: stage.plan.devicePeakBytes, tensorBytes: stage.plan.tensorBytes,
+        weightBytes: stage.plan.weightBytes, bytesRead: stage.plan.bytesRead, bytesSent: stage.plan.bytesSent,
+        operations: stage.plan.work.total.operations, seconds: stage.seconds)
+    }
+    operations = plan.denseStep.totals
+      .map { group, work in
+        Operation(
+          kind: group.kind.rawValue, format: group.format, calls: work.calls, operations: work.operations,
+          bytesRead: work.bytesRead, bytesWritten: work.bytesWritten, weightBytes: work.weightBytes)
+      }
+      .sorted { ($0.kind, $0.format) < ($1.kind, $1.format) }
+    self.proposal = proposal
+  }
+
+  /// Puts what was measured beside what was planned.
+  mutating func compare(with records: [RunObserver.StageRecord]) {
+    for record in records {
+      guard let index = stages.firstIndex(where: { $0.name == record.name }) else { continue }
+      stages[index].actualPeakBytes = record.peakRSSBytes
+      stages[index].actualTensorBytes = record.peakTensorBytes
+      stages[index].actualSeconds = record.seconds
+    }
+  }
+
+  /// One line of JSON.
+  func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  }
+
+  /// `planned and actual: 84.1 and 85.0 MB, 18 and 17 s`
+  var comparison: String? {
+    let measured = stages.filter { $0.actualSeconds != nil }
+    guard !measured.isEmpty else { return nil }
+    let planned = measured.reduce(0) { $0 + $1.seconds }
+    let actual = measured.reduce(0) { $0 + ($1.actualSeconds ?? 0) }
+    let peak = measured.map(\.hostPeakBytes).max() ?? 0
+    let actualPeak = measured.compactMap(\.actualPeakBytes).max() ?? 0
+    return "planned \(ByteCount.text(peak)) and \(ProgressPrinter.seconds(planned)), "
+      + "took \(ByteCount.text(actualPeak)) and \(ProgressPrinter.seconds(actual))"
+  }
+}

@@ -1,0 +1,78 @@
+import Foundation
+import Generation
+
+/// A forecast for people.
+struct ForecastTable {
+  let report: ForecastReport
+
+  var text: String {
+    let r = report
+    let s = r.setting
+    var lines = [
+      "\(r.setting.videos > 1 ? "\(s.videos) videos of " : "")\(s.frames) frames of \(s.height)x\(s.width), \(s.steps) steps"
+        + (s.cache == "none" ? "" : ", cache \(s.cache) (times as if no step were skipped)"),
+      "layout: \(layout)",
+      "",
+    ]
+    lines += table(
+      ["stage", "memory", "of it tensors", "weights", "read", "sent", "operations", "time"],
+      r.stages.map { stage in
+        [
+          stage.units > 1 ? "\(stage.name) (\(stage.units))" : stage.name, ByteCount.text(stage.hostPeakBytes),
+          ByteCount.text(stage.tensorBytes), ByteCount.text(stage.weightBytes), ByteCount.text(stage.bytesRead),
+          ByteCount.text(stage.bytesSent), Self.count(stage.operations), ProgressPrinter.seconds(stage.seconds),
+        ]
+      })
+    lines.append("")
+    lines.append(
+      "a step: \(ProgressPrinter.seconds(r.stepSeconds)), \(Self.count(r.stepOperations)) operations"
+        + (r.skippedStepSeconds.map { "; a skipped one \(ProgressPrinter.seconds($0))" } ?? ""))
+    lines.append(
+      "time: \(ProgressPrinter.seconds(r.seconds)) ± \(ProgressPrinter.seconds(r.secondsUncertainty))"
+        + (r.guessedShare > 0.05
+          ? " (\(Int(100 * r.guessedShare)) % from like operations; --recalibrate times all)" : ""))
+    lines.append(
+      "memory: \(ByteCount.text(r.hostPeakBytes)) at most"
+        + (r.ranks > 1 ? " on the busiest rank" : "")
+        + ", of which the program itself \(ByteCount.text(r.programBytes))")
+    lines.append(
+      r.fits
+        ? "fits \(ByteCount.text(r.limitBytes)) (\(r.limitSource))"
+        : "does not fit \(ByteCount.text(r.limitBytes)) (\(r.limitSource))")
+    if !r.fits {
+      lines.append(r.proposal.map { "the nearest that fits:\n  \($0)" } ?? "nothing that this checkpoint makes fits")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private var layout: String {
+    let r = report
+    let ranks =
+      r.ranks > 1 ? r.layoutReason ?? "\(r.ranks) ranks, Ulysses \(r.ulyssesDegree) x ring \(r.ringDegree)" : "1 rank"
+    let weights =
+      r.weightWindowBytes.map { "weights on disk, \(ByteCount.text($0)) read ahead" } ?? "weights in memory"
+    let tiles = r.setting.vaeTiling ? "decoding in tiles" : "decoding whole"
+    return
+      "\(ranks), \(r.threads) \(r.threads == 1 ? "thread" : "threads")\(r.ranks > 1 ? " each" : ""), \(weights), \(tiles)"
+  }
+
+  /// Columns under their titles, the first to the left, the others to the right.
+  private func table(_ titles: [String], _ rows: [[String]]) -> [String] {
+    let widths = titles.indices.map { column in ([titles] + rows).map { $0[column].count }.max() ?? 0 }
+    return ([titles] + rows).map { row in
+      row.enumerated().map { column, text in
+        let space = String(repeating: " ", count: widths[column] - text.count)
+        return column == 0 ? text + space : space + text
+      }.joined(separator: "  ")
+    }
+  }
+
+  /// `12.1 P`: operations with the letter of their thousands.
+  static func count(_ value: Double) -> String {
+    var (value, unit) = (value, 0)
+    let units = ["", " k", " M", " G", " T", " P", " E"]
+    while value >= 1000 && unit < units.count - 1 { (value, unit) = (value / 1000, unit + 1) }
+    return String(format: value == 0 ? "%.0f" : value < 10 ? "%.2f" : value < 100 ? "%.1f" : "%.0f", value)
+      + units[unit]
+  }
+}

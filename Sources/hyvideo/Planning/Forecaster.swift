@@ -1,0 +1,143 @@
+import CPUBackend
+import Checkpoints
+import Foundation
+import Generation
+import TensorCore
+import TensorOps
+
+/// Plans a run, chooses between weights in memory and on disk, and looks for what fits where it does not.
+final class Forecaster {
+  private let backend: CPUBackend
+  private let planner: RunPlanner
+  private let loadSeconds: Double
+  private let limit: MemoryLimit
+  /// Whether weights are read ahead whatever the memory.
+  private let offloads: Bool
+  private let setting: PlanSetting
+
+  /// Weights read ahead of their use: about a block of the 13 B network in bfloat16, less where memory is short.
+  static let windows = [512 << 20, 256 << 20, 128 << 20, 64 << 20, 32 << 20, 16 << 20]
+
+  /// - Parameter setting: the layout of ranks and what stays in memory; the window is chosen here.
+  init(
+    _ model: ModelFolder, backend: CPUBackend, setting: PlanSetting, limit: MemoryLimit, offloads: Bool
+  ) throws {
+    (self.backend, self.setting, self.limit, self.offloads) = (backend, setting, limit, offloads)
+    let clock = ContinuousClock()
+    var made: RunPlanner?
+    let seconds = try clock.measure { made = try RunPlanner(model) { CPUPlanningBackend(for: backend) } }
+    guard let made else { preconditionFailure("forecast: no planner was made") }
+    planner = made
+    loadSeconds = seconds / .seconds(1)
+    try RunPlanner.loadCode(on: backend)
+    HostBufferPool.shared.trim()
+    planner.programBytes = ProcessMemory.residentBytes()
+  }
+
+  // MARK: Memory
+
+  /// The plan with all weights in memory where that fits, else with a window of them, the largest that fits.
+  func plan(_ requests: [GenerationRequest], ranks layout: RankLayout? = nil) throws -> RunPlan {
+    var setting = setting
+    if let layout { setting.layout = layout }
+    if !offloads && planner.transformerBytes < limit.bytes {
+      let resident = try planner.plan(requests, setting: setting)
+      if fits(resident) { return resident }
+    }
+    // With the smallest window or not at all.
+    let smallest = try leanest(requests, ranks: layout)
+    guard fits(smallest) else { return smallest }
+    for window in Self.windows.dropLast() {
+      setting.windowBytes = window
+      let plan = try planner.plan(requests, setting: setting)
+      if fits(plan) { return plan }
+    }
+    return smallest
+  }
+
+  /// The plan that needs least memory, whatever its time.
+  private func leanest(_ requests: [GenerationRequest], ranks layout: RankLayout?) throws -> RunPlan {
+    var setting = setting
+    if let layout { setting.layout = layout }
+    setting.windowBytes = Self.windows.last
+    return try planner.plan(requests, setting: setting)
+  }
+
+  func fits(_ plan: RunPlan) -> Bool { plan.hostPeakBytes <= limit.bytes }
+
+  // MARK: Time
+
+  /// What the plan comes to on this machine.
+  /// - Parameter budget: seconds for timing operations that have not been, given a first estimate of the whole.
+  func forecast(
+    _ plan: RunPlan, _ requests: [GenerationRequest], recalibrates: Bool = false, budget: (Double) -> Double
+  ) throws -> Forecast {
+    var store = TimesStore(device: backend.name, threads: backend.threads, isEmpty: recalibrates)
+    func forecast() -> Forecast {
+      Forecast(
+        plan, limit: limit, times: store.times, loadSeconds: loadSeconds, request: requests[0], videos: requests.count)
+    }
+    var work = OperationCounts()
+    for stage in plan.stages { work.add(stage.work) }
+    try store.measure(work, on: backend, forAtMost: budget(forecast().seconds))
+    HostBufferPool.shared.trim()
+    return forecast()
+  }
+
+  // MARK: What fits
+
+  /// A change of a request.
+  struct Proposal {
+    var request: GenerationRequest
+    var ranks: Int?
+    var plan: RunPlan
+  }
+
+  /// The nearest setting that fits: tiling, then fewer frames, then a smaller size, then more ranks. Nil where none does.
+  func proposal(for requests: [GenerationRequest], heads: Int) throws -> Proposal? {
+    /// The proposal with a changed first request, if it fits.
+    func attempt(_ ranks: Int? = nil, _ change: (inout GenerationRequest) -> Void) throws -> Proposal? {
+      var changed = requests
+      for index in changed.indices { change(&changed[index]) }
+      let layout = ranks.map { RankLayout.automatic(ranks: $0, ranksPerHost: $0, heads: heads).layout }
+      let plan = try leanest(changed, ranks: layout)
+      return fits(plan) ? Proposal(request: changed[0], ranks: ranks, plan: plan) : nil
+    }
+    let request = requests[0]
+    if !request.vaeTiling, let tiled = try attempt(nil, { $0.vaeTiling = true }) { return tiled }
+    // The most frames: a picture must fit for any number to.
+    let fewer = try largest((request.frames - 1) / 4) { n in
+      try attempt { ($0.vaeTiling, $0.frames) = (true, 4 * n + 1) }
+    }
+    if let fewer { return fewer }
+    // The largest size of the same proportions, of a picture if need be.
+    let sides = max(min(request.roundedHeight, request.roundedWidth) / 16, 1)
+    for frames in [request.frames, 1] {
+      let found = try largest(sides) { side in
+        try attempt { changed in
+          let scale = Double(max(side, 1)) / Double(sides)
+          changed.vaeTiling = true
+          changed.frames = frames
+          changed.height = max(Int(Double(request.roundedHeight) * scale) / 16 * 16, 16)
+          changed.width = max(Int(Double(request.roundedWidth) * scale) / 16 * 16, 16)
+        }
+      }
+      if let found { return found }
+    }
+    for ranks in [2, 4, 8, 16] where ranks > setting.layout.ranks {
+      if let found = try attempt(ranks, { $0.vaeTiling = true }) { return found }
+    }
+    return nil
+  }
+
+  /// The proposal for the largest number below `count` that has one, where smaller numbers need less.
+  private func largest(_ count: Int, _ attempt: (Int) throws -> Proposal?) throws -> Proposal? {
+    guard count > 0, var best = try attempt(0) else { return nil }
+    var (low, high) = (0, count)
+    while high - low > 1 {
+      let middle = (low + high) / 2
+      if let found = try attempt(middle) { (low, best) = (middle, found) } else { high = middle }
+    }
+    return best
+  }
+}

@@ -1,0 +1,35 @@
+import CPUBackend
+import Generation
+import HunyuanVideo
+
+extension GeneratePlan {
+  /// Plans the run: chooses whether weights stay in memory, says what it will need, and refuses what cannot fit.
+  mutating func foresee(_ command: GenerateCommand, session: RankSession) throws {
+    let requests = jobs.map(\.request)
+    var setting = PlanSetting()
+    setting.layout = sharing.layout
+    setting.sharesTiles = sharing.sharesTiles
+    setting.keepsFrames = command.output.saveFrames != nil || command.cache.measureFidelity
+    let limit = MemoryLimit(command.memory.memoryLimit, processesOnHost: session.hosts.ranksPerHost)
+    let offloads = try command.running.offloads(model)
+    let forecaster = try Forecaster(model, backend: backend, setting: setting, limit: limit, offloads: offloads)
+    let plan = try forecaster.plan(requests)
+    if !forecaster.fits(plan) && !command.memory.force {
+      let heads = try model.transformerNetwork().transformerConfiguration().headCount
+      throw try forecaster.refusal(plan, requests, heads: heads, limit: limit)
+    }
+    if let window = plan.setting.windowBytes {
+      readAhead = WeightReadAhead(windowBytes: window)
+      if !offloads { notes.append("weights stay on disk, \(ByteCount.text(window)) of them are read ahead") }
+    }
+    // Long runs are worth a second of timing.
+    let forecast = try forecaster.forecast(plan, requests) { min(0.02 * $0, 2) }
+    notes.append(forecast.line)
+    self.forecast = forecast
+  }
+}
+
+extension Forecast {
+  /// What a full step takes, where that was timed.
+  var trustedStepSeconds: Double? { guessedShare < 0.3 ? stepSeconds : nil }
+}
