@@ -33,7 +33,7 @@ let package = Package(
     .target(
       name: "Generation",
       dependencies: [
-        "TensorCore", "TensorOps", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Collectives",
+        "StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Collectives",
       ]),
     .target(name: "VideoIO", dependencies: ["TensorCore"]),
     .executableTarget(

@@ -61,6 +61,20 @@ extension ProcessGroup {
     return gathered
   }
 
+  /// Brings every rank's bytes to rank `root`; the others get nothing.
+  public func gather(_ bytes: [UInt8], to root: Int) throws(CollectiveError) -> [[UInt8]] {
+    let isRoot = rank == root
+    let count = withUnsafeBytes(of: Int64(bytes.count).littleEndian) { Tensor(bytes: Array($0)) }
+    let counts = try transfer(
+      sending: [OutgoingMessage(count, to: root)],
+      receiving: isRoot ? (0..<size).map { IncomingMessage([8], .uint8, from: $0) } : []
+    ).wait().map { tensor in tensor.bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
+    return try transfer(
+      sending: [OutgoingMessage(Tensor(bytes: bytes), to: root)],
+      receiving: isRoot ? counts.enumerated().map { IncomingMessage([$1], .uint8, from: $0) } : []
+    ).wait().map(\.bytes)
+  }
+
   /// Every rank's bytes, of any number.
   public func allGather(_ bytes: [UInt8]) throws(CollectiveError) -> [[UInt8]] {
     let counts = try transfer(

@@ -75,10 +75,12 @@ public struct Sampler: Sendable {
     try tell(first)
     for step in first..<scheduler.stepCount {
       let start = clock.now
+      context.recorder?.begin(.step, "step \(step + 1)")
       let communicationBefore = communication()
       let velocity = try velocity(of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
       latents = eulerStep(latents, velocity, size: scheduler.stepSize(step))
       let elapsed = start.duration(to: clock.now)
+      context.recorder?.end(.step, skipped: caches.allSatisfy(\.skipped))
       observer.stepDidEnd(
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),

@@ -32,9 +32,9 @@ public final class VideoPipeline {
     readAhead: WeightReadAhead? = nil, observer: any GenerationObserver
   ) {
     self.model = model
-    self.context = ForwardContext(
-      backend: context.backend, jointAttention: context.jointAttention, weightStreaming: readAhead,
-      checksFiniteness: context.checksFiniteness)
+    var context = context
+    context.weightStreaming = readAhead
+    self.context = context
     self.readAhead = readAhead
     self.ranks = ranks
     self.observer = observer
@@ -293,11 +293,13 @@ public final class VideoPipeline {
   ) throws -> Result {
     try observer.checkInterruption()
     observer.stageDidStart(stage, units: units)
+    context.recorder?.begin(.stage, stage.rawValue)
     let result: Result
     do { result = try body() } catch let error as BackendError {
       throw NonFiniteWeights.explain(
         error, checkpoints: [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2])
     }
+    context.recorder?.end(.stage, skipped: false)
     observer.stageDidEnd(stage)
     // The next stage has tensors of other sizes.
     HostBufferPool.shared.trim()

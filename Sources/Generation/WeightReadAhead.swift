@@ -13,6 +13,7 @@ public import TensorCore
 /// cache skips read nothing that they do not use.
 public final class WeightReadAhead: WeightStreaming {
   private let state: Mutex<WeightWindow>
+  private let profiler = Mutex<Profiler?>(nil)
   /// Reading ahead may wait for the disk, which the computing threads should not.
   private let reader = DispatchQueue(label: "weights")
   public let windowBytes: Int
@@ -22,6 +23,9 @@ public final class WeightReadAhead: WeightStreaming {
     self.windowBytes = windowBytes
     state = Mutex(WeightWindow(windowBytes: windowBytes))
   }
+
+  /// Tells a profiler of what is read from now on.
+  public func report(to profiler: Profiler) { self.profiler.withLock { $0 = profiler } }
 
   /// Adds a weight to the order; call while a network is built.
   public func register(_ weight: Weight) { state.withLock { $0.register(weight) } }
@@ -54,6 +58,14 @@ public final class WeightReadAhead: WeightStreaming {
   public func willUse(_ weight: Weight) {
     let (prefetched, released) = state.withLock { $0.move(to: weight) }
     for weight in released { weight.release() }
-    if !prefetched.isEmpty { reader.async { for weight in prefetched { weight.prefetch() } } }
+    if prefetched.isEmpty { return }
+    let profiler = profiler.withLock { $0 }
+    reader.async {
+      for weight in prefetched {
+        let start = Profiler.now
+        weight.prefetch()
+        profiler?.record(.weights, weight.name, since: start, bytes: Double(weight.tensor.byteCount))
+      }
+    }
   }
 }

@@ -5,24 +5,27 @@ public import TensorOps
 /// device, sharded sequences and sparse masks differ in `tokens` and `jointAttention` alone; a network cannot tell which it is
 /// running on.
 public struct ForwardContext: Sendable {
-  public let backend: any Backend
-  public let tokens: any TokenSharding
-  public let jointAttention: any JointAttention
+  public var backend: any Backend
+  public var tokens: any TokenSharding
+  public var jointAttention: any JointAttention
   /// Reads weights ahead where they are not all in memory; nil where they are.
-  public let weightStreaming: (any WeightStreaming)?
+  public var weightStreaming: (any WeightStreaming)?
   /// Whether results of blocks are searched for NaN and infinity.
-  public let checksFiniteness: Bool
+  public var checksFiniteness: Bool
+  /// Is told of blocks as they end; nil where nobody asks.
+  public var recorder: (any ForwardRecorder)?
 
   public init(
     backend: any Backend, tokens: any TokenSharding = WholeSequence(),
     jointAttention: any JointAttention = LocalJointAttention(), weightStreaming: (any WeightStreaming)? = nil,
-    checksFiniteness: Bool = true
+    checksFiniteness: Bool = true, recorder: (any ForwardRecorder)? = nil
   ) {
     self.backend = backend
     self.tokens = tokens
     self.jointAttention = jointAttention
     self.weightStreaming = weightStreaming
     self.checksFiniteness = checksFiniteness
+    self.recorder = recorder
   }
 
   /// Full attention of all tokens of a sample, video first, then text.
@@ -32,14 +35,25 @@ public struct ForwardContext: Sendable {
     try jointAttention.attend(video: video, text: text, on: backend)
   }
 
-  /// Stops a run whose numbers are no longer numbers, naming where it happened.
+  /// Marks the end of a block: its results are searched for what is no number, and whoever records the run is told.
+  /// - Parameters:
+  ///   - block: where this is; made where it is needed alone.
+  ///   - results: what the block hands on, by names for messages.
   /// - Throws: `BackendError.nonFinite`.
-  public func requireFinite(_ tensor: Tensor, at location: @autoclosure () -> String) throws(BackendError) {
-    if checksFiniteness, try !backend.isFinite(tensor) {
-      throw .nonFinite(
-        location: location(), remedy: "a weight of this block or of one before it is not finite, or an input overflowed"
-      )
+  public func endBlock(
+    _ block: @autoclosure () -> BlockName, _ results: KeyValuePairs<StaticString, Tensor>
+  ) throws(BackendError) {
+    if checksFiniteness {
+      for (name, tensor) in results where tensor.count > 0 {
+        if try !backend.isFinite(tensor) { throw nonFinite(tensor, "\(name)", block()) }
+      }
     }
+    if let recorder { recorder.blockDidEnd(block()) }
+  }
+
+  private func nonFinite(_ tensor: Tensor, _ name: String, _ block: BlockName) -> BackendError {
+    .nonFinite(
+      location: "\(block)", remedy: "a weight of this block or of one before it is not finite, or an input overflowed")
   }
 }
 

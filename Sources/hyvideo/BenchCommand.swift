@@ -7,6 +7,7 @@ import TensorCore
 
 extension BenchmarkKind: ExpressibleByArgument {}
 extension BenchmarkFormat: ExpressibleByArgument {}
+extension BenchmarkOverhead.Kind: ExpressibleByArgument {}
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -29,6 +30,11 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Height and width of the video in pixels.") var size: Int?
   @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
   @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
+  @Option(
+    help: ArgumentHelp(
+      "Run in turns without and with check (the search for NaN and infinity) or profile, and print what it costs.",
+      valueName: "check|profile"))
+  var overhead: BenchmarkOverhead.Kind?
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
@@ -40,15 +46,18 @@ struct BenchCommand: ParsableCommand {
     let before = backend.measurePeak()
     HostBufferPool.shared.trim()
     ProcessMemory.resetPeak()
-    try work?.run()
-    for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run() } }
+    try work?.run(in: context)
+    let cost = try work.flatMap { work in
+      try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
+    }
+    if overhead == nil { for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run(in: context) } } }
     let peakBytes = ProcessMemory.peakResidentBytes()
     // Clocks change during a run: the better of two measurements is the bound.
     let after = backend.measurePeak()
     let result = BenchmarkResult(
       request, timer: timer, operations: work?.operations ?? 0,
       peak: max(before.operationsPerSecond, after.operationsPerSecond),
-      bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes)
+      bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, overhead: cost)
     print(try json ? result.json() : result.text)
   }
 

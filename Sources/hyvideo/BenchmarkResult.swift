@@ -40,9 +40,11 @@ struct BenchmarkResult: Encodable {
   let shareOfPeakProcessor: Double
   let memoryGigabytesPerSecond: Double
   let peakRSSBytes: Int
+  /// What a part of the program adds, where that was asked for.
+  let overhead: BenchmarkOverhead?
 
   enum CodingKeys: String, CodingKey {
-    case kind, shape, dtype, threads, runs, gflops
+    case kind, shape, dtype, threads, runs, gflops, overhead
     case secondsMedian = "seconds_median"
     case processorSecondsMedian = "processor_seconds_median"
     case peakGflops = "peak_gflops"
@@ -58,8 +60,9 @@ struct BenchmarkResult: Encodable {
   ///   - bandwidth: bytes per second.
   init(
     _ request: BenchmarkRequest, timer: BenchmarkTimer, operations: Double, peak: Double, bandwidth: Double,
-    peakRSSBytes: Int
+    peakRSSBytes: Int, overhead: BenchmarkOverhead? = nil
   ) {
+    self.overhead = overhead
     kind = request.kind.rawValue
     shape = Dictionary(
       uniqueKeysWithValues: request.sizes.map { ($0.rawValue.replacingOccurrences(of: "-", with: "_"), $1) })
@@ -78,7 +81,7 @@ struct BenchmarkResult: Encodable {
     self.peakRSSBytes = peakRSSBytes
   }
 
-  private static func median(_ values: [Double]) -> Double? {
+  static func median(_ values: [Double]) -> Double? {
     if values.isEmpty { return nil }
     let sorted = values.sorted()
     return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
@@ -108,6 +111,7 @@ struct BenchmarkResult: Encodable {
       String(
         format: "  peak %.4g GFLOP/s, memory %.3g GB/s, largest resident size %.3g GB", peakGflops,
         memoryGigabytesPerSecond, Double(peakRSSBytes) / 1e9))
+    if let overhead { lines.append(overhead.text) }
     return lines.joined(separator: "\n")
   }
 }

@@ -32,19 +32,24 @@ struct GenerateCommand: ParsableCommand {
     let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.
     let plan = try prepared(session)
-    let backend: any Backend = plan.backend
+    let profile = try RunProfile(output, plan: plan)
     let observer = RunObserver(plan.progress, isMuted: !session.isFirst)
     for note in plan.notes { observer.note(note) }
     observer.plannedStepSeconds = plan.forecast?.trustedStepSeconds
     let pipeline = VideoPipeline(
-      plan.model, in: ForwardContext(backend: backend, checksFiniteness: !running.noCheck),
-      ranks: try SequenceGroup(plan.group, layout: plan.sharing.layout), readAhead: plan.readAhead, observer: observer)
+      plan.model, in: profile.context(checksFiniteness: !running.noCheck),
+      ranks: try SequenceGroup(profile.group(plan.group), layout: plan.sharing.layout), readAhead: plan.readAhead,
+      observer: observer)
     try session.together {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
     StopSignals.install()
     try session.openLifeline(observer)
+    try profile.recording(observer) { try makeAll(plan, pipeline: pipeline, observer: observer) }
+    try session.finish()
+  }
 
+  private func makeAll(_ plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver) throws {
     if let (_, run) = plan.resumed, let job = plan.jobs.first, run.state.step == job.request.steps {
       observer.note("all \(run.state.step) steps are done: only decoding is left")
       try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: nil) { _ in
@@ -52,7 +57,7 @@ struct GenerateCommand: ParsableCommand {
         try observer.stateDidChange(step: run.state.step, of: run.state.step) { run.state }
         return run.state.latents
       }
-      return try session.finish()
+      return
     }
     let texts = try pipeline.encode(plan.jobs.map(\.request))
     for (job, text) in zip(plan.jobs, texts) {
@@ -60,7 +65,6 @@ struct GenerateCommand: ParsableCommand {
         try pipeline.denoise(job.request, texts: text, from: state)
       }
     }
-    try session.finish()
   }
 
   /// The plan that all ranks agree on.

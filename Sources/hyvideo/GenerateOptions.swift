@@ -120,4 +120,13 @@ struct OutputOptions: ParsableArguments {
       "Write the frames before quantization as safetensors, key video, float32 [1, 3, F, H, W].", valueName: "file"))
   var saveFrames: String?
   @Option(help: ArgumentHelp("Write settings, times and memory as JSON.", valueName: "file")) var report: String?
+  @Option(
+    help: ArgumentHelp(
+      "Record the run and write it as a trace for Perfetto, Chrome and hyvideo profile.", valueName: "file.json"))
+  var profile: String?
+  @Flag(
+    help: """
+      Record the transformer's steps alone; without --profile the trace goes beside the output, as NAME.trace.json.
+      """)
+  var profDit = false
 }

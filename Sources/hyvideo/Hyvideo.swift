@@ -21,6 +21,7 @@ struct Hyvideo: ParsableCommand {
       CalibrateCommand.self,
       BenchCommand.self,
       DecodeCommand.self,
+      ProfileCommand.self,
     ])
 
   static func main() {

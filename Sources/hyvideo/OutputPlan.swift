@@ -32,6 +32,11 @@ struct OutputPlan {
         files.append(file)
       }
     }
+    // One for all videos.
+    if let profile = options.profile {
+      try Self.requireReplaceable(profile, flag: "--profile")
+      files.append(profile)
+    }
     try Self.requireDistinct(files)
     try videos.forEach(Self.checkVideo)
   }

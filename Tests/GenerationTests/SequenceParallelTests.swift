@@ -70,16 +70,19 @@ struct TinySample: Sendable {
   private final class Observer: GenerationObserver {}
 
   /// Latents after all steps, on one rank or on the ranks of a group.
-  /// - Parameter makeCache: a cache for each pass of a step.
+  /// - Parameters:
+  ///   - base: what each rank runs in.
+  ///   - makeCache: a cache for each pass of a step.
   func denoised(
-    _ ranks: SequenceGroup = SequenceGroup(), observer: (any GenerationObserver)? = nil,
+    _ ranks: SequenceGroup = SequenceGroup(), in base: ForwardContext = ForwardContext(backend: CPUBackend(threads: 1)),
+    observer: (any GenerationObserver)? = nil,
     makeCache: (GuidanceBranch) -> any StepCache = { _ in NoStepCache() }
   ) throws -> Tensor {
     let configuration = try Self.configuration()
     let network = try HunyuanVideoTransformer(
       WeightScope(Checkpoint(path: Self.folder + "/weights.safetensors")), configuration: configuration)
     let count = network.grid(for: latents).reduce(1, *)
-    let context = ranks.context(ForwardContext(backend: CPUBackend(threads: 1)), tokenCount: count)
+    let context = ranks.context(base, tokenCount: count)
     var random = RandomTensors(seed: 11)
     func text() -> EncodedPrompt {
       EncodedPrompt(

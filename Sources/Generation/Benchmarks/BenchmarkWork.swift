@@ -8,10 +8,10 @@ import TensorOps
 public struct BenchmarkWork {
   /// Multiplications and additions, each counted.
   public let operations: Double
-  private let body: () throws -> Void
+  private let body: (ForwardContext) throws -> Void
 
-  /// Does the work once.
-  public func run() throws { try body() }
+  /// Does the work once, in the context that it was prepared in or in another on the same device.
+  public func run(in context: ForwardContext) throws { try body(context) }
 
   /// Prepares what a request asks for; nil for the processor's peak, which is no work of a network.
   public static func prepare(_ request: BenchmarkRequest, in context: ForwardContext) throws -> BenchmarkWork? {
@@ -24,8 +24,7 @@ public struct BenchmarkWork {
         rows: size(.tokens), inputs: size(.width), outputs: size(.outputs), format: format, in: context)
     case .attention:
       return attention(
-        tokens: size(.tokens), textTokens: size(.textTokens), heads: size(.heads), head: size(.width) / size(.heads),
-        in: context)
+        tokens: size(.tokens), textTokens: size(.textTokens), heads: size(.heads), head: size(.width) / size(.heads))
     case .doubleBlock, .singleBlock:
       let isDouble = request.kind == .doubleBlock
       return try step(
@@ -52,13 +51,13 @@ public struct BenchmarkWork {
     weights.addLayer("linear", [outputs, inputs])
     let layer = try Linear(weights.scope(on: context.backend)["linear"], inputs: inputs, outputs: outputs)
     let x = try context.backend.upload(benchmarkActivations([1, rows, inputs]))
-    return BenchmarkWork(operations: 2 * Double(rows) * Double(inputs) * Double(outputs)) {
+    return BenchmarkWork(operations: 2 * Double(rows) * Double(inputs) * Double(outputs)) { context in
       _ = try layer(x, in: context)
     }
   }
 
   private static func attention(
-    tokens: Int, textTokens: Int, heads: Int, head: Int, in context: ForwardContext
+    tokens: Int, textTokens: Int, heads: Int, head: Int
   ) -> BenchmarkWork {
     func inputs(_ count: Int) -> AttentionInputs {
       let x = benchmarkActivations([1, count, heads, head])
@@ -66,7 +65,7 @@ public struct BenchmarkWork {
     }
     let (video, text) = (inputs(tokens), inputs(textTokens))
     let total = Double(tokens + textTokens)
-    return BenchmarkWork(operations: 4 * total * total * Double(heads * head)) {
+    return BenchmarkWork(operations: 4 * total * total * Double(heads * head)) { context in
       _ = try context.attention(video: video, text: text)
     }
   }
@@ -87,6 +86,7 @@ public struct BenchmarkWork {
     let latents = try context.backend.upload(benchmarkActivations(shape))
     let tokens = transformer.grid(for: shape).reduce(1, *)
     return BenchmarkWork(operations: configuration.operationsPerStep(tokens: tokens, textTokens: textTokens)) {
+      context in
       _ = try transformer(
         latents, step: 0, conditioning: conditioning, rotary: rotary, cache: NoStepCache(), in: context)
     }
@@ -99,12 +99,13 @@ public struct BenchmarkWork {
     let scope = BenchmarkWeights.decoder(configuration, format).scope(on: context.backend)
     let decoder = try VideoDecoder(scope, configuration: configuration)
     try scope.finish()
-    let tiled = TiledDecoder(decoder, tiling: true, in: context)
     let latents = benchmarkActivations(shape)
     let operations = TilePlan(configuration).tiles(of: shape).reduce(0) {
       $0 + configuration.decoderOperations(latents: $1)
     }
-    return BenchmarkWork(operations: operations) { try tiled.decode(latents) { _ in } }
+    return BenchmarkWork(operations: operations) { context in
+      try TiledDecoder(decoder, tiling: true, in: context).decode(latents) { _ in }
+    }
   }
 
   private static func languageModelLayer(
@@ -121,6 +122,7 @@ public struct BenchmarkWork {
     let weights = c.hiddenSize * (2 * c.hiddenSize + 2 * keyWidth + 3 * c.mlpHiddenSize)
     let seen = Double(tokens) * Double(tokens + 1) / 2
     return BenchmarkWork(operations: 2 * Double(tokens) * Double(weights) + 4 * seen * Double(c.hiddenSize)) {
+      context in
       _ = try model(ids, in: context)
     }
   }

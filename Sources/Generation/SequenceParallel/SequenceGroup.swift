@@ -36,10 +36,10 @@ public struct SequenceGroup: Sendable {
   /// - Parameter tokenCount: video tokens of the sample.
   public func context(_ context: ForwardContext, tokenCount: Int) -> ForwardContext {
     if all.size == 1 { return context }
-    return ForwardContext(
-      backend: context.backend, tokens: ShardedTokens(group: all),
-      jointAttention: ShardedJointAttention(self, tokenCount: tokenCount), weightStreaming: context.weightStreaming,
-      checksFiniteness: context.checksFiniteness)
+    var sharded = context
+    sharded.tokens = ShardedTokens(group: all)
+    sharded.jointAttention = ShardedJointAttention(self, tokenCount: tokenCount)
+    return sharded
   }
 }
 

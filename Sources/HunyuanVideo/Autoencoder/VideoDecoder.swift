@@ -80,12 +80,15 @@ public struct VideoDecoder: Sendable {
   /// - Returns: pixels around -1…1, `[B, 3, 4(F-1)+1, 8H, 8W]`.
   public func callAsFunction(_ latents: Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
     var h = try convIn(latentProjection(latents, in: context), in: context)
+    try context.endBlock(BlockName("vae", "post_quant_conv, decoder.conv_in"), ["features": h])
     h = try midBlock(h, in: context)
-    try context.requireFinite(h, at: "vae: decoder.mid_block")
+    try context.endBlock(BlockName("vae", "decoder.mid_block"), ["features": h])
     for (index, block) in upBlocks.enumerated() {
       h = try block(h, in: context)
-      try context.requireFinite(h, at: "vae: decoder.up_blocks.\(index)")
+      try context.endBlock(BlockName("vae", "decoder.up_blocks.\(index)"), ["features": h])
     }
-    return try convOut(normOut(h, activation: .silu, in: context), in: context)
+    let pixels = try convOut(normOut(h, activation: .silu, in: context), in: context)
+    try context.endBlock(BlockName("vae", "decoder.conv_norm_out, decoder.conv_out"), ["pixels": pixels])
+    return pixels
   }
 }

@@ -62,7 +62,7 @@ public struct HunyuanVideoTransformer: Sendable {
       let values = [Float](repeating: guidance, count: timesteps.count)
       vectors = try backend.residual(vectors, gate: nil, guidanceEmbedding(values, in: context))
     }
-    try context.requireFinite(vectors, at: "transformer: time_in, vector_in, guidance_in")
+    try context.endBlock(BlockName("transformer", "time_in, vector_in, guidance_in"), ["conditioning": vectors])
 
     // 2. Text tokens.
     let text = try tokenRefiner(textStates, timesteps: timesteps, in: context)
@@ -101,13 +101,13 @@ public struct HunyuanVideoTransformer: Sendable {
   ) throws(BackendError) -> Tensor {
     if let velocity = try cache.velocity(step: step, latents: latents, on: context.backend) { return velocity }
     let input = try patchEmbedding(latents, in: context)
-    try context.requireFinite(input, at: "transformer: step \(step): img_in")
+    try context.endBlock(BlockName("transformer", step: step, "img_in"), ["video tokens": input])
     let output = try runBlocks(
       TokenStreams(video: input, text: conditioning.text[step]), step: step, conditioning: conditioning,
       rotary: rotary.tokens(context.tokens.range(of: rotary.count)), cache: cache, in: context)
     let velocity = try finalLayer(
       output, table: conditioning.finalLayer, step: step, grid: grid(for: latents.shape), in: context)
-    try context.requireFinite(velocity, at: "transformer: step \(step): final_layer")
+    try context.endBlock(BlockName("transformer", step: step, "final_layer"), ["velocity": velocity])
     try cache.finish(step: step, latents: latents, velocity: velocity, on: context.backend)
     return velocity
   }
@@ -138,7 +138,7 @@ public struct HunyuanVideoTransformer: Sendable {
       x = try block(
         x, video: modulations[index].video, text: modulations[index].text, rotary: rotary, modules: modules,
         in: context)
-      try context.requireFinite(x.video, at: "transformer: step \(step): double_blocks.\(index)")
+      try context.endBlock(BlockName("transformer", step: step, "double_blocks.\(index)"), x.named)
       if index == 0 {
         firstBlockOutput = x.video
         context.weightStreaming?.willDecide()
@@ -150,7 +150,7 @@ public struct HunyuanVideoTransformer: Sendable {
       let vectors = ModulationVectors(conditioning.singleBlocks[index], step: step)
       let modules = BlockModules(cache: cache, block: doubleBlocks.count + index, step: step, backend: backend)
       x = try block(x, vectors, rotary: rotary, modules: modules, in: context)
-      try context.requireFinite(x.video, at: "transformer: step \(step): single_blocks.\(index)")
+      try context.endBlock(BlockName("transformer", step: step, "single_blocks.\(index)"), x.named)
     }
     try cache.finish(
       step: step, input: input.video, firstBlockOutput: firstBlockOutput, output: x.video, on: backend)

@@ -90,7 +90,8 @@ struct TokenRefiner: Sendable {
       var y = try backend.repeated(embedded, steps.count)
       for (index, block) in blocks.enumerated() {
         y = try block(y, activated: activated, in: context)
-        try context.requireFinite(y, at: "transformer: txt_in.individual_token_refiner.blocks.\(index)")
+        try context.endBlock(
+          BlockName("transformer", "txt_in.individual_token_refiner.blocks.\(index)"), ["text tokens": y])
       }
       for step in steps.indices { refined.append(y.slice(0, step..<step + 1)) }
     }

@@ -17,6 +17,9 @@ public struct TokenStreams: Sendable {
 }
 
 extension TokenStreams {
+  /// Both streams with their names in messages.
+  var named: KeyValuePairs<StaticString, Tensor> { ["video tokens": video, "text tokens": text] }
+
   /// Both streams with a module's gated output added.
   func adding(
     _ output: TokenStreams, gates: (video: Tensor, text: Tensor), in context: ForwardContext

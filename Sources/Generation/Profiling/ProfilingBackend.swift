@@ -1,0 +1,198 @@
+public import TensorCore
+public import TensorOps
+
+/// Records each operation of another backend: its time, the multiplications and additions of products, and the bytes that it reads
+/// and writes at least.
+///
+/// The times are those of the calls: those of the operations themselves where a backend returns when it is done. A backend whose
+/// operations go on after that needs a recorder of its own, at the device.
+public final class ProfilingBackend: Backend {
+  private let base: any Backend
+  private let profiler: Profiler
+
+  public init(_ base: any Backend, recordingTo profiler: Profiler) {
+    self.base = base
+    self.profiler = profiler
+  }
+
+  public var name: String { base.name }
+  public var activationType: DType { base.activationType }
+
+  /// Does an operation and records it.
+  private func recorded<Result>(
+    _ name: String, operations: Double = 0, bytes: Int, _ body: () throws(BackendError) -> Result
+  ) throws(BackendError) -> Result {
+    let start = Profiler.now
+    let result = try body()
+    profiler.record(.operation, name, since: start, operations: operations, bytes: Double(bytes))
+    return result
+  }
+
+  // MARK: Moving data
+
+  public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
+    try recorded("upload", bytes: 2 * tensor.byteCount) { () throws(BackendError) in try base.upload(tensor) }
+  }
+
+  public func download(_ tensor: Tensor) throws(BackendError) -> Tensor {
+    try recorded("download", bytes: 2 * tensor.byteCount) { () throws(BackendError) in try base.download(tensor) }
+  }
+
+  public func adopt(_ weight: Weight) throws(BackendError) -> Weight {
+    try recorded("adopt", bytes: 0) { () throws(BackendError) in try base.adopt(weight) }
+  }
+
+  // MARK: Linear layers
+
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
+  ) throws(BackendError) -> Tensor {
+    let (rows, channels) = (inputs[0].shape.rows, inputs.reduce(0) { $0 + $1.shape.last })
+    let outputs = weight.shape[0]
+    let moved = inputs.byteCount + weight.tensor.byteCount + rows * outputs * activationType.byteCount
+    return try recorded("linear", operations: 2 * Double(rows) * Double(channels) * Double(outputs), bytes: moved) {
+      () throws(BackendError) in
+      try base.linear(inputs, weight: weight, bias: bias, activation: activation)
+    }
+  }
+
+  public func embedding(_ ids: Tensor, table: Weight) throws(BackendError) -> Tensor {
+    try recorded("embedding", bytes: ids.count * table.shape.last * (table.dtype.byteCount + activationType.byteCount))
+    {
+      () throws(BackendError) in
+      try base.embedding(ids, table: table)
+    }
+  }
+
+  // MARK: Normalization and modulation
+
+  public func layerNorm(
+    _ x: Tensor, weight: Weight?, bias: Weight?, scale: Tensor?, shift: Tensor?, epsilon: Float
+  ) throws(BackendError) -> Tensor {
+    try recorded("layer_norm", bytes: 2 * x.byteCount) { () throws(BackendError) in
+      try base.layerNorm(x, weight: weight, bias: bias, scale: scale, shift: shift, epsilon: epsilon)
+    }
+  }
+
+  public func rmsNorm(_ x: Tensor, weight: Weight, epsilon: Float) throws(BackendError) -> Tensor {
+    try recorded("rms_norm", bytes: 2 * x.byteCount) { () throws(BackendError) in
+      try base.rmsNorm(x, weight: weight, epsilon: epsilon)
+    }
+  }
+
+  public func headNorm(
+    _ x: Tensor, weight: Weight?, epsilon: Float, rotary: RotaryTable?
+  ) throws(BackendError) -> Tensor {
+    try recorded("head_norm", bytes: 2 * x.byteCount) { () throws(BackendError) in
+      try base.headNorm(x, weight: weight, epsilon: epsilon, rotary: rotary)
+    }
+  }
+
+  public func groupNorm(
+    _ x: Tensor, groups: Int, weight: Weight, bias: Weight, epsilon: Float, activation: Activation
+  ) throws(BackendError) -> Tensor {
+    // Statistics first, then the result.
+    try recorded("group_norm", bytes: 3 * x.byteCount) { () throws(BackendError) in
+      try base.groupNorm(x, groups: groups, weight: weight, bias: bias, epsilon: epsilon, activation: activation)
+    }
+  }
+
+  // MARK: Attention
+
+  public func attention(
+    queries: [Tensor], keyValues: [KeyValue], scale: Float, mask: AttentionMask, logSumExp: Bool
+  ) throws(BackendError) -> [AttentionOutput] {
+    let moved = 2 * queries.byteCount + keyValues.reduce(0) { $0 + $1.key.byteCount + $1.value.byteCount }
+    let pairs = mask.pairs(
+      batch: queries[0].shape[0], queries: queries.reduce(0) { $0 + $1.shape[1] },
+      keys: keyValues.reduce(0) { $0 + $1.key.shape[1] })
+    let width = Double(queries[0].shape[2] * queries[0].shape[3])
+    return try recorded("attention", operations: 4 * pairs * width, bytes: moved) { () throws(BackendError) in
+      try base.attention(queries: queries, keyValues: keyValues, scale: scale, mask: mask, logSumExp: logSumExp)
+    }
+  }
+
+  public func merged(_ a: AttentionOutput, _ b: AttentionOutput) throws(BackendError) -> AttentionOutput {
+    try recorded("merge_attention", bytes: 3 * a.values.byteCount) { () throws(BackendError) in try base.merged(a, b) }
+  }
+
+  // MARK: Convolution
+
+  public func causalConvolution(
+    _ x: Tensor, weight: Weight, bias: Weight?, upsampling: Upsampling, residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    let positions =
+      x.shape[0] * upsampling.frames(x.shape[2]) * x.shape[3] * x.shape[4] * upsampling.space * upsampling.space
+    let written = positions * weight.shape[0] * activationType.byteCount
+    return try recorded(
+      "causal_convolution", operations: 2 * Double(positions) * Double(weight.shape.count),
+      bytes: x.byteCount + weight.tensor.byteCount + written + (residual?.byteCount ?? 0)
+    ) { () throws(BackendError) in
+      try base.causalConvolution(x, weight: weight, bias: bias, upsampling: upsampling, residual: residual)
+    }
+  }
+
+  // MARK: Elementwise
+
+  public func activate(_ x: Tensor, _ activation: Activation) throws(BackendError) -> Tensor {
+    try recorded("activate", bytes: 2 * x.byteCount) { () throws(BackendError) in try base.activate(x, activation) }
+  }
+
+  public func gatedSiLU(gate: Tensor, _ x: Tensor) throws(BackendError) -> Tensor {
+    try recorded("gated_silu", bytes: 3 * x.byteCount) { () throws(BackendError) in try base.gatedSiLU(gate: gate, x) }
+  }
+
+  public func residual(_ x: Tensor, gate: Tensor?, _ y: Tensor) throws(BackendError) -> Tensor {
+    try recorded("residual", bytes: 3 * x.byteCount) { () throws(BackendError) in try base.residual(x, gate: gate, y) }
+  }
+
+  public func combination(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) throws(BackendError) -> Tensor {
+    try recorded("combination", bytes: 3 * x.byteCount) { () throws(BackendError) in try base.combination(a, x, b, y) }
+  }
+
+  // MARK: Layout
+
+  public func contiguous(_ x: Tensor) throws(BackendError) -> Tensor {
+    try recorded("contiguous", bytes: x.isContiguous ? 0 : 2 * x.byteCount) { () throws(BackendError) in
+      try base.contiguous(x)
+    }
+  }
+
+  public func concatenate(_ tensors: [Tensor], axis: Int) throws(BackendError) -> Tensor {
+    try recorded("concatenate", bytes: 2 * tensors.byteCount) { () throws(BackendError) in
+      try base.concatenate(tensors, axis: axis)
+    }
+  }
+
+  // MARK: Reductions
+
+  public func meanOverTokens(_ x: Tensor) throws(BackendError) -> Tensor {
+    try recorded("mean_over_tokens", bytes: x.byteCount) { () throws(BackendError) in try base.meanOverTokens(x) }
+  }
+
+  public func absoluteSum(_ x: Tensor, minus y: Tensor?) throws(BackendError) -> Double {
+    try recorded("absolute_sum", bytes: x.byteCount + (y?.byteCount ?? 0)) { () throws(BackendError) in
+      try base.absoluteSum(x, minus: y)
+    }
+  }
+
+  public func isFinite(_ x: Tensor) throws(BackendError) -> Bool {
+    try recorded("is_finite", bytes: x.byteCount) { () throws(BackendError) in try base.isFinite(x) }
+  }
+}
+
+extension [Tensor] {
+  fileprivate var byteCount: Int { reduce(0) { $0 + $1.byteCount } }
+}
+
+extension AttentionMask {
+  /// How many pairs of query and key there are.
+  fileprivate func pairs(batch: Int, queries: Int, keys: Int) -> Double {
+    if isEmpty { return Double(batch) * Double(queries) * Double(keys) }
+    return (0..<batch).reduce(0.0) { total, item in
+      let valid = min(validKeys?[item] ?? keys, keys)
+      guard let causalBlock else { return total + Double(queries) * Double(valid) }
+      return (0..<queries).reduce(total) { $0 + Double(min(valid, ($1 / causalBlock + 1) * causalBlock)) }
+    }
+  }
+}

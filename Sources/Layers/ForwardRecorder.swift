@@ -1,0 +1,31 @@
+/// A block of a network by its checkpoint's name, for messages and profiles.
+public struct BlockName: Sendable, Hashable, CustomStringConvertible {
+  /// `transformer`, `vae`, …
+  public let network: String
+  /// The step of the sampler, from 0; nil outside of steps.
+  public let step: Int?
+  /// The key that the block's weights begin with: `double_blocks.7`.
+  public let block: String
+
+  public init(_ network: String, step: Int? = nil, _ block: String) {
+    (self.network, self.step, self.block) = (network, step, block)
+  }
+
+  /// `transformer: step 3: double_blocks.7`
+  public var description: String { "\(network): " + (step.map { "step \($0): " } ?? "") + block }
+}
+
+/// A stretch of a run that others lie in.
+public enum RunSpan: String, Sendable {
+  case stage, step
+}
+
+/// Is told how a run goes while it goes, for profiles. Networks do not know whether anyone listens: they name their blocks when
+/// these end (`ForwardContext.endBlock`), and a block is all that happened since the one before it ended.
+public protocol ForwardRecorder: Sendable {
+  func begin(_ span: RunSpan, _ name: String)
+  /// - Parameter skipped: whether a cache stood for the blocks.
+  func end(_ span: RunSpan, skipped: Bool)
+  /// `block` ends here, and another begins.
+  func blockDidEnd(_ block: BlockName)
+}
