@@ -1,30 +1,40 @@
 import Checkpoints
+import HunyuanVideo
 import TensorCore
 import TensorOps
 
-/// Finds the weight behind a result that is not finite.
+/// Finds out why a result is not finite.
 enum NonFiniteWeights {
-  /// The error with the guilty weight in its text, where there is one in the blocks that the error names; else the error
-  /// as it was.
-  static func explain(_ error: BackendError, checkpoints: [String]) -> BackendError {
-    guard case .nonFinite(let location, _) = error else { return error }
-    // `transformer: step 0: double_blocks.3`: the last part names one or several blocks.
-    let blocks = location.split(separator: ": ").last?.split(separator: ", ").map(String.init) ?? []
-    for path in checkpoints {
-      guard let checkpoint = try? Checkpoint(path: path) else { continue }
-      for tensor in checkpoint.tensors where blocks.contains(where: { belongs(tensor.name, to: $0) }) {
-        if tensor.dtype.isFloatingPoint, !tensor.tensor.floats().allSatisfy(\.isFinite) {
-          return .nonFinite(
-            location: location,
-            remedy: "the weight \(tensor.name) in \(tensor.file) holds such values; replace the file")
-        }
-      }
+  /// The error with its likely cause: the guilty weight of the block that the error names, where there is one, else that the
+  /// weights are not to blame. Other errors stay what they are.
+  static func explain(_ error: BackendError, in model: ModelFolder) -> BackendError {
+    guard case .nonFinite(var result) = error else { return error }
+    let parts: [(network: String, path: String, kind: NetworkKind)] = [
+      ("transformer", model.transformer, .transformer), ("vae", model.autoencoder, .autoencoder),
+      ("text encoder", model.textEncoder, .llama), ("text encoder 2", model.textEncoder2, .clip),
+    ]
+    guard let part = parts.first(where: { $0.network == result.network }),
+      let network = try? PublishedNetwork(path: part.path, expecting: part.kind)
+    else { return error }
+    if let weight = guiltyWeight(of: result.blocks, in: network) {
+      result.cause =
+        "the weight \(weight) in \(part.path) holds NaN or infinity; get the file again and compare its checksum"
+    } else {
+      result.cause =
+        "the block's weights in \(part.path) are finite: its numbers overflowed; check that the file's config.json and "
+        + "factors of 8-bit weights belong to it, and try without a step cache and with --cfg-scale 1"
     }
-    return error
+    return .nonFinite(result)
   }
 
-  /// Whether a key is a block's, whatever prefix a release puts before its names.
-  private static func belongs(_ key: String, to block: String) -> Bool {
-    key.hasPrefix(block + ".") || key.contains("." + block + ".")
+  /// The key of the first weight of the blocks that is not finite, as its file has it. Names are the canonical ones whatever
+  /// release the file is of.
+  private static func guiltyWeight(of blocks: [String], in network: PublishedNetwork) -> String? {
+    let scope = network.scope()
+    for name in scope.names where blocks.contains(where: { name == $0 || name.hasPrefix($0 + ".") }) {
+      guard let shape = scope.shape(of: name), let parts = try? scope.rowParts(name, shape: shape) else { continue }
+      for part in parts where (try? part.isFinite()) == false { return part.name }
+    }
+    return nil
   }
 }

@@ -296,8 +296,7 @@ public final class VideoPipeline {
     context.recorder?.begin(.stage, stage.rawValue)
     let result: Result
     do { result = try body() } catch let error as BackendError {
-      throw NonFiniteWeights.explain(
-        error, checkpoints: [model.transformer, model.autoencoder, model.textEncoder, model.textEncoder2])
+      throw NonFiniteWeights.explain(error, in: model)
     }
     context.recorder?.end(.stage, skipped: false)
     observer.stageDidEnd(stage)

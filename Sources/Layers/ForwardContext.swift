@@ -45,15 +45,18 @@ public struct ForwardContext: Sendable {
   ) throws(BackendError) {
     if checksFiniteness {
       for (name, tensor) in results where tensor.count > 0 {
-        if try !backend.isFinite(tensor) { throw nonFinite(tensor, "\(name)", block()) }
+        if try !backend.isFinite(tensor) { throw nonFinite(try backend.download(tensor), "\(name)", block()) }
       }
     }
     if let recorder { recorder.blockDidEnd(block()) }
   }
 
-  private func nonFinite(_ tensor: Tensor, _ name: String, _ block: BlockName) -> BackendError {
+  private func nonFinite(_ result: Tensor, _ name: String, _ block: BlockName) -> BackendError {
     .nonFinite(
-      location: "\(block)", remedy: "a weight of this block or of one before it is not finite, or an input overflowed")
+      NonFiniteResult(
+        location: "\(block): \(name)", network: block.network,
+        blocks: block.block.split(separator: ", ").map(String.init), found: NonFiniteCount(result).text,
+        cause: "a weight of this block is not finite, or its numbers overflowed"))
   }
 }
 

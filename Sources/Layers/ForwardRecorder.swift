@@ -11,8 +11,8 @@ public struct BlockName: Sendable, Hashable, CustomStringConvertible {
     (self.network, self.step, self.block) = (network, step, block)
   }
 
-  /// `transformer: step 3: double_blocks.7`
-  public var description: String { "\(network): " + (step.map { "step \($0): " } ?? "") + block }
+  /// `transformer: step 3: double_blocks.7`; as in all that people read, steps count from 1.
+  public var description: String { "\(network): " + (step.map { "step \($0 + 1): " } ?? "") + block }
 }
 
 /// A stretch of a run that others lie in.

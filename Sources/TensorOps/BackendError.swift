@@ -9,7 +9,7 @@ public enum BackendError: Error, CustomStringConvertible {
   /// Ranks could not exchange tensors.
   case communicationFailure(operation: String, reason: String)
   /// A result holds NaN or infinity.
-  case nonFinite(location: String, remedy: String)
+  case nonFinite(NonFiniteResult)
 
   public var description: String {
     switch self {
@@ -21,8 +21,8 @@ public enum BackendError: Error, CustomStringConvertible {
       "unsupported type: \(operation): expected \(supported), found \(found); convert the checkpoint"
     case .communicationFailure(let operation, let reason):
       "communication failed: \(operation): \(reason)"
-    case .nonFinite(let location, let remedy):
-      "not a number: \(location): expected finite values, found NaN or infinity; \(remedy)"
+    case .nonFinite(let result):
+      "not a number: \(result.location): expected finite values, found \(result.found); \(result.cause)"
     }
   }
 }

@@ -1,4 +1,4 @@
-import TensorCore
+public import TensorCore
 
 extension Weight {
   /// The numbers that the stored elements stand for, in row-major order, factors applied.
@@ -24,6 +24,9 @@ extension Weight {
     }
     return values
   }
+
+  /// Whether every number that the stored elements stand for is finite; slow, and for weights that can be widened only.
+  public func isFinite() throws(BackendError) -> Bool { try widened(for: "search").allSatisfy(\.isFinite) }
 
   func checkType(for operation: String) throws(BackendError) {
     if case .blocks = encoding { return }
