@@ -4,7 +4,7 @@
   import Musl
 #endif
 
-/// Checks of the places where outputs go, and temporary names in them.
+/// Checks of the places where outputs go.
 enum OutputLocation {
   /// The folder that holds a path.
   static func folder(of path: String) -> String {
@@ -25,31 +25,8 @@ enum OutputLocation {
     } else if errno == ENAMETOOLONG {
       throw .outputUnusable(path: path, reason: "a name that is too long for the file system")
     }
-    unlink(try createFile(in: folder(of: path), suffix: ".tmp"))
-  }
-
-  /// Creates an empty file with a new hidden name.
-  /// - Throws: `VideoIOError.folderMissing`, `folderUnwritable` or `diskFull`.
-  static func createFile(in folder: String, suffix: String) throws(VideoIOError) -> String {
-    while true {
-      let path = folder + "/" + temporaryName() + suffix
-      let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if descriptor >= 0 {
-        close(descriptor)
-        return path
-      }
-      if errno != EEXIST { throw failure(folder: folder, code: errno) }
-    }
-  }
-
-  /// Creates a folder with a new hidden name.
-  /// - Throws: `VideoIOError.folderMissing`, `folderUnwritable` or `diskFull`.
-  static func createFolder(in folder: String) throws(VideoIOError) -> String {
-    while true {
-      let path = folder + "/" + temporaryName()
-      if mkdir(path, 0o777) == 0 { return path }
-      if errno != EEXIST { throw failure(folder: folder, code: errno) }
-    }
+    TemporaryOutput.removeLeftovers(in: folder(of: path))
+    try TemporaryOutput.file(in: folder(of: path), suffix: ".tmp").remove()
   }
 
   /// Gives a finished file its final name.
@@ -78,9 +55,5 @@ enum OutputLocation {
     case ENOSPC, EDQUOT: .diskFull(path: folder)
     default: .folderUnwritable(path: folder, code: code)
     }
-  }
-
-  private static func temporaryName() -> String {
-    ".hyvideo-\(getpid())-" + String(UInt32.random(in: 0...UInt32.max), radix: 16)
   }
 }

@@ -8,10 +8,7 @@
 /// when all are complete; a writer that is dropped before `finish` leaves nothing behind.
 public final class PNGWriter {
   private let folder: String
-  private let createdFolder: Bool
-  private let temporaryFolder: String
-  private let encoder: FrameEncoder
-  private var isOpen = true
+  private let staged: StagedEncoding
 
   /// Starts a folder.
   /// - Parameters:
@@ -24,31 +21,25 @@ public final class PNGWriter {
   public init(folder: String, width: Int, height: Int, ffmpeg: FFmpeg) throws(VideoIOError) {
     precondition(width > 0 && height > 0, "frames: size \(width) x \(height)")
     try PNGWriter.checkNoFrames(folder)
-    createdFolder = mkdir(folder, 0o777) == 0
-    if !createdFolder && errno != EEXIST {
+    let isNew = mkdir(folder, 0o777) == 0
+    if !isNew && errno != EEXIST {
       throw OutputLocation.failure(folder: OutputLocation.folder(of: folder), code: errno)
     }
     self.folder = folder
-    var temporary: String?
-    do throws(VideoIOError) {
-      let path = try OutputLocation.createFolder(in: folder)
-      temporary = path
+    let undo = { if isNew { rmdir(folder) } }
+    let temporary: TemporaryOutput
+    do throws(VideoIOError) { temporary = try .folder(in: folder) } catch {
+      undo()
+      throw error
+    }
+    staged = try StagedEncoding(in: temporary, undo: undo) { path throws(VideoIOError) in
       // A percent sign in the folder's name would be read as the place of the number.
       let pattern = FFmpeg.fileArgument(path).replacing("%", with: "%%") + "/frame_%04d.png"
-      encoder = try FrameEncoder(
+      return try FrameEncoder(
         ffmpeg: ffmpeg, width: width, height: height, fps: 1,
         outputArguments: ["-map", "0:v:0", "-c:v", "png", "-f", "image2", "-start_number", "1", "-y", pattern],
         destination: folder)
-      temporaryFolder = path
-    } catch {
-      if let temporary { rmdir(temporary) }
-      if createdFolder { rmdir(folder) }
-      throw error
     }
-  }
-
-  deinit {
-    if isOpen { discard() }
   }
 
   /// Checks, before any work, that frames can be put into a folder, which need not exist when its parent does.
@@ -56,47 +47,26 @@ public final class PNGWriter {
   public static func checkOutput(folder: String) throws(VideoIOError) {
     try checkNoFrames(folder)
     let exists = access(folder, F_OK) == 0
-    rmdir(try OutputLocation.createFolder(in: exists ? folder : OutputLocation.folder(of: trimmed(folder))))
+    if exists { TemporaryOutput.removeLeftovers(in: folder) }
+    try TemporaryOutput.folder(in: exists ? folder : OutputLocation.folder(of: trimmed(folder))).remove()
   }
 
   /// Adds a frame of `height * width * 3` bytes: rows from the top, pixels from the left, red, green, blue.
   /// - Throws: `VideoIOError.encoderFailed` or `diskFull`; the writer is then closed and its files gone.
-  public func append(_ frame: [UInt8]) throws(VideoIOError) {
-    precondition(isOpen, "frames: a frame after the end")
-    do throws(VideoIOError) {
-      try encoder.append(frame)
-    } catch {
-      discard()
-      throw error
-    }
-  }
+  public func append(_ frame: [UInt8]) throws(VideoIOError) { try staged.append(frame) }
 
   /// Completes the files and moves them into the folder.
   /// - Throws: `VideoIOError.encoderFailed` or `diskFull`; the files are then gone.
   public func finish() throws(VideoIOError) {
-    precondition(isOpen, "frames: finished twice")
-    do throws(VideoIOError) {
-      try encoder.finish()
-      let names = (OutputLocation.names(in: temporaryFolder) ?? []).sorted()
-      if names.count != encoder.frameCount || names.isEmpty {
-        throw .encoderFailed(
-          path: folder, frames: encoder.frameCount, status: "\(names.count) files", detail: "")
+    try staged.finish { () throws(VideoIOError) in
+      let (temporary, count) = (staged.temporary.path, staged.encoder.frameCount)
+      let names = (OutputLocation.names(in: temporary) ?? []).sorted()
+      if names.count != count || names.isEmpty {
+        throw .encoderFailed(path: folder, frames: count, status: "\(names.count) files", detail: "")
       }
-      for name in names { try OutputLocation.move("\(temporaryFolder)/\(name)", to: "\(folder)/\(name)") }
-      rmdir(temporaryFolder)
-      isOpen = false
-    } catch {
-      discard()
-      throw error
+      for name in names { try OutputLocation.move("\(temporary)/\(name)", to: "\(folder)/\(name)") }
+      rmdir(temporary)
     }
-  }
-
-  private func discard() {
-    isOpen = false
-    encoder.cancel()
-    for name in OutputLocation.names(in: temporaryFolder) ?? [] { unlink("\(temporaryFolder)/\(name)") }
-    rmdir(temporaryFolder)
-    if createdFolder { rmdir(folder) }
   }
 
   private static func checkNoFrames(_ folder: String) throws(VideoIOError) {

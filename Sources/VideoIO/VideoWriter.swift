@@ -12,9 +12,7 @@ public final class VideoWriter {
   private static let constantRateFactor = 17
 
   private let path: String
-  private let temporaryPath: String
-  private let encoder: FrameEncoder
-  private var isOpen = true
+  private let staged: StagedEncoding
 
   /// Starts a file.
   /// - Parameters:
@@ -33,19 +31,12 @@ public final class VideoWriter {
     precondition(fps > 0, "video: \(fps) frames per second")
     try OutputLocation.checkFile(path)
     self.path = path
-    temporaryPath = try OutputLocation.createFile(in: OutputLocation.folder(of: path), suffix: ".mp4")
-    do throws(VideoIOError) {
-      encoder = try FrameEncoder(
+    staged = try StagedEncoding(in: .file(in: OutputLocation.folder(of: path), suffix: ".mp4")) {
+      temporary throws(VideoIOError) in
+      try FrameEncoder(
         ffmpeg: ffmpeg, width: width, height: height, fps: fps,
-        outputArguments: VideoWriter.arguments(temporaryPath, metadata), destination: path)
-    } catch {
-      unlink(temporaryPath)
-      throw error
+        outputArguments: VideoWriter.arguments(temporary, metadata), destination: path)
     }
-  }
-
-  deinit {
-    if isOpen { discard() }
   }
 
   /// Checks, before any work, that the file can be put where it should go.
@@ -54,39 +45,20 @@ public final class VideoWriter {
 
   /// Adds a frame of `height * width * 3` bytes: rows from the top, pixels from the left, red, green, blue.
   /// - Throws: `VideoIOError.encoderFailed` or `diskFull`; the writer is then closed and the file gone.
-  public func append(_ frame: [UInt8]) throws(VideoIOError) {
-    precondition(isOpen, "video: a frame after the end")
-    do throws(VideoIOError) {
-      try encoder.append(frame)
-    } catch {
-      discard()
-      throw error
-    }
-  }
+  public func append(_ frame: [UInt8]) throws(VideoIOError) { try staged.append(frame) }
 
   /// Completes the file and gives it its name.
   /// - Throws: `VideoIOError.encoderFailed` or `diskFull`; the file is then gone.
   public func finish() throws(VideoIOError) {
-    precondition(isOpen, "video: finished twice")
-    do throws(VideoIOError) {
-      try encoder.finish()
+    try staged.finish { () throws(VideoIOError) in
+      let (temporary, count) = (staged.temporary.path, staged.encoder.frameCount)
       var information = stat()
-      if encoder.frameCount == 0 || stat(temporaryPath, &information) != 0 || information.st_size == 0 {
-        let detail = encoder.frameCount == 0 ? "no frames were given" : "the file is empty"
-        throw .encoderFailed(path: path, frames: encoder.frameCount, status: "no video", detail: detail)
+      if count == 0 || stat(temporary, &information) != 0 || information.st_size == 0 {
+        let detail = count == 0 ? "no frames were given" : "the file is empty"
+        throw .encoderFailed(path: path, frames: count, status: "no video", detail: detail)
       }
-      try OutputLocation.move(temporaryPath, to: path)
-      isOpen = false
-    } catch {
-      discard()
-      throw error
+      try OutputLocation.move(temporary, to: path)
     }
-  }
-
-  private func discard() {
-    isOpen = false
-    encoder.cancel()
-    unlink(temporaryPath)
   }
 
   private static func arguments(_ path: String, _ metadata: [String: String]) -> [String] {
