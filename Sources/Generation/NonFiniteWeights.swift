@@ -9,19 +9,22 @@ enum NonFiniteWeights {
   /// weights are not to blame. Other errors stay what they are.
   static func explain(_ error: BackendError, in model: ModelFolder) -> BackendError {
     guard case .nonFinite(var result) = error else { return error }
-    let parts: [(network: String, path: String, kind: NetworkKind)] = [
-      ("transformer", model.transformer, .transformer), ("vae", model.autoencoder, .autoencoder),
-      ("text encoder", model.textEncoder, .llama), ("text encoder 2", model.textEncoder2, .clip),
-    ]
-    guard let part = parts.first(where: { $0.network == result.network }),
-      let network = try? PublishedNetwork(path: part.path, expecting: part.kind)
-    else { return error }
+    let network: PublishedNetwork?
+    switch result.network {
+    case "transformer": network = try? model.transformerNetwork()
+    case "vae": network = try? model.autoencoderNetwork()
+    case "text encoder": network = try? PublishedNetwork(path: model.textEncoder, expecting: .llama)
+    case "text encoder 2": network = try? PublishedNetwork(path: model.textEncoder2, expecting: .clip)
+    default: network = nil
+    }
+    guard let network else { return error }
+    let path = network.checkpoint.path
     if let weight = guiltyWeight(of: result.blocks, in: network) {
       result.cause =
-        "the weight \(weight) in \(part.path) holds NaN or infinity; get the file again and compare its checksum"
+        "the weight \(weight) in \(path) holds NaN or infinity; get the file again and compare its checksum"
     } else {
       result.cause =
-        "the block's weights in \(part.path) are finite: its numbers overflowed; check that the file's config.json and "
+        "the block's weights in \(path) are finite: its numbers overflowed; check that the file's config.json and "
         + "factors of 8-bit weights belong to it, and try without a step cache and with --cfg-scale 1"
     }
     return .nonFinite(result)
