@@ -39,7 +39,7 @@ let package = Package(
     .executableTarget(
       name: "hyvideo",
       dependencies: [
-        "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
         "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "TensorTesting", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints"]),

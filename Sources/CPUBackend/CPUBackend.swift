@@ -21,6 +21,9 @@ public final class CPUBackend: Backend {
     pool = .shared(threads: threads ?? AvailableCores.count)
   }
 
+  /// The version of oneDNN that is linked: `2.6.3`.
+  public static var libraryVersion: String { OneDNN.version }
+
   /// Converts to float32; a float32 tensor stays what it is.
   public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
     precondition(tensor.dtype.isFloatingPoint, "upload: \(tensor) is not a floating-point tensor")

@@ -16,6 +16,11 @@ enum OneDNN {
     throw .libraryFailure(library: "oneDNN", operation: operation, status: text)
   }
 
+  static var version: String {
+    guard let version = dnnl_version()?.pointee else { return "unknown" }
+    return "\(version.major).\(version.minor).\(version.patch)"
+  }
+
   /// Makes oneDNN compute on the calling thread alone. Its threads are OpenMP's: every thread of ours that calls it
   /// would get a team of its own. Our loops share out the work instead.
   static func useCallingThreadOnly() { setTeamSize?(1) }

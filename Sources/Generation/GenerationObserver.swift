@@ -1,4 +1,5 @@
 import Collectives
+import HunyuanVideo
 public import TensorCore
 
 /// The parts of a run, in order.
@@ -22,6 +23,10 @@ public struct StepRecord: Sendable, Codable {
   public let passes: Int
   /// On how many of them it ran all its blocks.
   public let passesComputed: Int
+  /// What the cache's rule compared, and the limit below which it skips; nil where it did not look. With true guidance, on the pass
+  /// of the prompt.
+  public let cacheChange: Double?
+  public let cacheLimit: Double?
   /// What this rank sent to others, and how long that took: from the start of each transfer to its end, and the part of it
   /// for which the rank waited.
   public let bytesSent: Int
@@ -29,10 +34,12 @@ public struct StepRecord: Sendable, Codable {
   public let exposedCommunicationSeconds: Double
 
   init(
-    index: Int, sigma: Float, seconds: Double, passes: Int, passesComputed: Int, communication: CommunicationStatistics
+    index: Int, sigma: Float, seconds: Double, passes: Int, passesComputed: Int, change: StepChange?,
+    communication: CommunicationStatistics
   ) {
     (self.index, self.sigma, self.seconds, skipped) = (index, sigma, seconds, passesComputed == 0)
     (self.passes, self.passesComputed) = (passes, passesComputed)
+    (cacheChange, cacheLimit) = (change?.value, change?.limit)
     bytesSent = communication.bytesSent
     (communicationSeconds, exposedCommunicationSeconds) = (communication.seconds, communication.exposedSeconds)
   }

@@ -62,6 +62,13 @@ public struct FFmpeg: Sendable, Equatable {
     throw .encoderMissing(encoder: encoder, ffmpeg: path, alternatives: alternatives)
   }
 
+  /// The program's version as it prints it, `5.1.6-0+deb12u1`; nil where it says none.
+  public func version() throws(VideoIOError) -> String? {
+    let line = String(decoding: try query(["-version"]).output.prefix(1000), as: UTF8.self)
+    let words = line.split(whereSeparator: \.isWhitespace)
+    return words.count > 2 && words[1] == "version" ? String(words[2]) : nil
+  }
+
   /// What the program answered to a question.
   struct Answer {
     let termination: ChildProcess.Termination

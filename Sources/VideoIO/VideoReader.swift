@@ -20,8 +20,8 @@ public struct VideoReader: Sendable {
   /// Frames per second on average; nil for a folder.
   public let framesPerSecond: Double?
 
-  private let ffmpeg: FFmpeg
-  private let input: [String]
+  let ffmpeg: FFmpeg
+  let input: [String]
 
   /// Reads size, number of frames and rate, without decoding.
   /// - Throws: `VideoIOError.inputUnreadable`, `decoderFailed` or `cannotStart`.

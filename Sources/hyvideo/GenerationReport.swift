@@ -27,6 +27,10 @@ struct GenerationReport: Encodable {
     let ulyssesDegree: Int
     let ringDegree: Int
     let useVaeParallel: Bool
+    /// The key of the transformer's weights in a PyTorch file, where one was given.
+    let loadKey: String?
+    /// Of the noise that was given instead of the seed's.
+    let initialNoiseSHA256: String?
 
     /// - Parameter namesPaths: false leaves folders out, for a video that others will see.
     init(_ request: GenerationRequest, plan: GeneratePlan, namesPaths: Bool) {
@@ -44,9 +48,21 @@ struct GenerationReport: Encodable {
       threads = plan.threads
       (ulyssesDegree, ringDegree) = (plan.sharing.layout.ulysses, plan.sharing.layout.ring)
       useVaeParallel = plan.sharing.sharesTiles
+      loadKey = plan.model.loadKey
+      initialNoiseSHA256 = request.initialNoise.map(\.sha256)
     }
   }
 
+  /// What to type to make the video again.
+  let command: [String]
+  let environment: ReportEnvironment
+  let started: Date
+  /// From the start to the finished video.
+  let seconds: Double
+  /// Of the last step's; equal where the same run was made again.
+  let latentsSHA256: String?
+  /// From the disk, where the system tells.
+  let bytesRead: Int?
   let settings: Settings
   let seed: UInt64
   let version: String
@@ -70,6 +86,12 @@ struct GenerationReport: Encodable {
   let stepsComputed: Int
 
   init(_ job: GenerateJob, plan: GeneratePlan, observer: RunObserver, communication: [RankReport]) {
+    command = Self.command(job, plan: plan)
+    environment = ReportEnvironment(plan)
+    started = observer.started
+    seconds = Date().timeIntervalSince(observer.started)
+    latentsSHA256 = observer.lastLatents?.sha256
+    bytesRead = ProcessMemory.bytesRead()
     settings = Settings(job.request, plan: plan, namesPaths: true)
     seed = job.request.seed
     version = ProgramVersion.current
@@ -94,7 +116,10 @@ struct GenerationReport: Encodable {
   }
 
   enum CodingKeys: String, CodingKey {
-    case settings, seed, version, stages, steps, warnings, ranks, output, fidelity, plan
+    case command, environment, started, seconds, settings, seed, version, stages, steps, warnings, ranks, output,
+      fidelity, plan
+    case latentsSHA256 = "latents_sha256"
+    case bytesRead = "bytes_read"
     case stepsComputed = "steps_computed"
     case checkpointSHA256 = "checkpoint_sha256"
     case peakRSSBytes = "peak_rss_bytes"
@@ -108,6 +133,7 @@ struct GenerationReport: Encodable {
   func write(to path: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    encoder.dateEncodingStrategy = .iso8601
     encoder.keyEncodingStrategy = .convertToSnakeCase
     do { try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
       throw CheckpointError.unwritable(file: path, reason: "the system refused it")

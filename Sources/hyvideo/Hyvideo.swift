@@ -22,6 +22,7 @@ struct Hyvideo: ParsableCommand {
       BenchCommand.self,
       DecodeCommand.self,
       ProfileCommand.self,
+      ReportCommand.self,
     ])
 
   static func main() {

@@ -16,6 +16,13 @@ enum ProcessMemory {
     return 0
   }
 
+  /// What the process has read from the disk so far, in bytes; nil where the system does not tell.
+  static func bytesRead() -> Int? {
+    guard let counts = try? String(contentsOfFile: "/proc/self/io", encoding: .utf8) else { return nil }
+    let line = counts.split(separator: "\n").first { $0.hasPrefix("read_bytes:") }
+    return line.flatMap { Int($0.split(separator: " ").last ?? "") }
+  }
+
   /// Starts a new measurement of the peak.
   static func resetPeak() {
     // The system may refuse (containers): peaks then are those since the start.

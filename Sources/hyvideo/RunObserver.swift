@@ -10,10 +10,13 @@ final class RunObserver: GenerationObserver {
     let peakRSSBytes: Int
     /// Of it tensors, working memory and what is kept for reuse.
     let peakTensorBytes: Int
+    /// From the disk; nil where the system does not tell.
+    let bytesRead: Int?
 
     enum CodingKeys: String, CodingKey {
       case name, seconds
       case peakTensorBytes = "peak_tensor_bytes"
+      case bytesRead = "bytes_read"
       case peakRSSBytes = "peak_rss_bytes"
     }
   }
@@ -28,6 +31,10 @@ final class RunObserver: GenerationObserver {
   private var slowSteps = 0
   /// What a step that computes everything should take; nil where that is not known well.
   var plannedStepSeconds: Double?
+  private var bytesReadBefore: Int?
+  /// When the run began, and the latents of the last step.
+  let started = Date()
+  private(set) var lastLatents: Tensor?
   private(set) var stages: [StageRecord] = []
   private(set) var steps: [StepRecord] = []
   /// The latents of the video under way, noise first, where they are kept.
@@ -69,6 +76,7 @@ final class RunObserver: GenerationObserver {
   func stageDidStart(_ stage: GenerationStage, units: Int) {
     ProcessMemory.resetPeak()
     HostBufferPool.shared.resetPeak()
+    bytesReadBefore = ProcessMemory.bytesRead()
     stageStart = clock.now
     progress.begin(stage, units: units)
   }
@@ -81,11 +89,13 @@ final class RunObserver: GenerationObserver {
     stages.append(
       StageRecord(
         name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak,
-        peakTensorBytes: HostBufferPool.shared.statistics.peakBytesHeld))
+        peakTensorBytes: HostBufferPool.shared.statistics.peakBytesHeld,
+        bytesRead: ProcessMemory.bytesRead().flatMap { now in bytesReadBefore.map { now - $0 } }))
     progress.end()
   }
 
   func latentsDidChange(_ latents: Tensor, step: Int) throws {
+    lastLatents = latents
     if keepsLatents { self.latents.append(latents) }
     try recorder?.record(latents, step: step)
     do {

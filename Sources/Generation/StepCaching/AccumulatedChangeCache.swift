@@ -39,6 +39,7 @@ public class AccumulatedChangeCache: StepCache {
   }
 
   public internal(set) final var skipped = false
+  public private(set) final var change: StepChange?
   final let parameters: Parameters
   final let steps: Int
   final let distance: SignalDistance
@@ -59,13 +60,15 @@ public class AccumulatedChangeCache: StepCache {
 
   /// A step that is computed starts the sum anew.
   final func compute() -> StepDecision {
-    (skipped, accumulated) = (false, 0)
+    (skipped, accumulated, change) = (false, 0, nil)
     return .compute
   }
 
   /// Adds a step's rescaled change and decides.
   final func decision(adding change: Double, reusing residual: Tensor) -> StepDecision {
     accumulated += change
+    let compared = StepChange(accumulated, limit: parameters.threshold)
+    defer { self.change = compared }
     // A fitted polynomial may be negative: a threshold of 0 still never skips.
     guard accumulated < parameters.threshold, parameters.threshold > 0 else { return compute() }
     skipped = true

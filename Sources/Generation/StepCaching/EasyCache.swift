@@ -25,6 +25,7 @@ public final class EasyCache: StepCache {
   }
 
   public private(set) var skipped = false
+  public private(set) var change: StepChange?
   private let options: Options
   private let steps: Int
   private let distance: SignalDistance
@@ -40,7 +41,7 @@ public final class EasyCache: StepCache {
   }
 
   public func velocity(step: Int, latents: Tensor, on backend: any Backend) throws(BackendError) -> Tensor? {
-    skipped = false
+    (skipped, change) = (false, nil)
     defer { previousInput = latents }
     guard let previousInput, let computed, step >= options.retainedSteps, step < steps - 1 else {
       error = 0
@@ -48,6 +49,7 @@ public final class EasyCache: StepCache {
     }
     guard let rate else { return nil }
     error += try rate * distance.relative(latents, previousInput, over: computed.output, on: backend)
+    change = StepChange(error, limit: options.threshold)
     guard error < options.threshold else {
       error = 0
       return nil

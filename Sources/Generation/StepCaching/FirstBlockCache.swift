@@ -34,6 +34,7 @@ public final class FirstBlockCache: StepCache {
   }
 
   public private(set) var skipped = false
+  public private(set) var change: StepChange?
   private let options: Options
   private let distance: SignalDistance
   private var computedSignal: Tensor?
@@ -47,7 +48,7 @@ public final class FirstBlockCache: StepCache {
   public func decide(
     step: Int, firstBlockOutput output: Tensor, input: Tensor, on backend: any Backend
   ) throws(BackendError) -> StepDecision {
-    skipped = false
+    (skipped, change) = (false, nil)
     let signal = options.signal == .output ? output : try backend.combination(1, output, -1, input)
     if let computedSignal, let residual, step >= options.warmup {
       let change =
@@ -55,6 +56,7 @@ public final class FirstBlockCache: StepCache {
         case .residual: try distance.relative(signal, computedSignal, over: computedSignal, on: backend)
         case .output: try distance.relative(signal, computedSignal, over: signal, epsilon: 1e-8, on: backend)
         }
+      self.change = StepChange(change, limit: options.threshold)
       if change < options.threshold {
         skipped = true
         return .reuse(residual: residual)

@@ -49,6 +49,7 @@ public final class MagCache: StepCache {
   }
 
   public private(set) var skipped = false
+  public private(set) var change: StepChange?
   private let options: Options
   private let ratios: [Double]
   private let retained: Int
@@ -66,11 +67,12 @@ public final class MagCache: StepCache {
   public func decide(
     step: Int, modulatedInput: () throws(BackendError) -> Tensor, on backend: any Backend
   ) throws(BackendError) -> StepDecision {
-    skipped = false
+    (skipped, change) = (false, nil)
     guard step >= retained else { return .compute }
     ratio *= ratios[step]
     inARow += 1
     error += abs(1 - ratio)
+    change = StepChange(error, limit: options.threshold)
     if let residual, options.threshold > 0, error <= options.threshold, inARow <= options.mostSkipped {
       skipped = true
       return .reuse(residual: residual)

@@ -30,6 +30,17 @@ public struct BlockModule: Sendable, Hashable {
   }
 }
 
+/// What a rule compared at a step: the change that it estimates, and the limit below which it skips.
+public struct StepChange: Sendable, Hashable {
+  public let value: Double
+  public let limit: Double
+
+  public init(_ value: Double, limit: Double) {
+    self.value = value
+    self.limit = limit
+  }
+}
+
 /// Decides at each step whether the blocks run or their effect is reused or extrapolated. A cache belongs to one sequence of
 /// steps of one sample: conditional and unconditional passes have their own, and each video has new ones.
 ///
@@ -37,6 +48,9 @@ public struct BlockModule: Sendable, Hashable {
 public protocol StepCache: AnyObject {
   /// Whether the last step that was asked for did without its blocks (or all but the first).
   var skipped: Bool { get }
+
+  /// What the last step's decision compared; nil where the rule did not look: first and last steps, a schedule.
+  var change: StepChange? { get }
 
   /// Asked before the network, embedders included.
   /// - Parameter latents: the network's input `[1, C, F, H, W]`.
@@ -78,6 +92,8 @@ public protocol StepCache: AnyObject {
 }
 
 extension StepCache {
+  public var change: StepChange? { nil }
+
   public func velocity(step: Int, latents: Tensor, on backend: any Backend) throws(BackendError) -> Tensor? { nil }
 
   public func decide(

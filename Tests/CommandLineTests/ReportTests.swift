@@ -1,0 +1,94 @@
+import Checkpoints
+import Foundation
+import StrictJSON
+import TensorTesting
+import Testing
+
+@Suite struct ReportTests {
+  /// A report of a short run with a cache, whose prompt tries to be HTML.
+  private func report(_ folder: TemporaryFolder) throws -> JSONValue {
+    let result = try Program.run([
+      "generate", "--prompt", "A </title><script>alert(1)</script> & \"red\" 'ball'.", "--video-length", "5",
+      "--infer-steps", "12", "--cache", "teacache", "--cache-option", "rel_l1_thresh=0.3", "--output",
+      folder.path("a.mp4"), "--report", folder.path("a.json"),
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+    return try JSONValue(contentsOf: folder.path("a.json"))
+  }
+
+  @Test func `a report says what was made, with what, how long it took and what the cache decided`() throws {
+    let folder = TemporaryFolder()
+    let report = try report(folder)
+    for key in ["system", "cores", "memory_bytes", "onednn", "ffmpeg"] {
+      #expect(report["environment"][key] != .null, "the environment lacks \(key)")
+    }
+    #expect(report["latents_sha256"].string?.count == 64 && report["checkpoint_sha256"].string?.count == 64)
+    let words = (report["command"].array ?? []).compactMap(\.string)
+    let seed = report["seed"].summary
+    #expect(
+      words.first == "hyvideo" && words.suffix(2) == ["--seed", seed], "a drawn seed belongs to the command: \(words)")
+    let seconds = try #require(report["seconds"].double)
+    let stages = (report["stages"].array ?? []).reduce(0) { $0 + ($1["seconds"].double ?? 0) }
+    #expect(stages > 0 && stages <= seconds)
+    let steps = try #require(report["steps"].array)
+    #expect(steps.count == 12)
+    for step in steps {
+      guard let change = step["cache_change"].double, let limit = step["cache_limit"].double else {
+        #expect(step["skipped"].bool == false, "a skipped step says why")
+        continue
+      }
+      #expect(limit == 0.3 && (change < limit) == step["skipped"].bool, "\(step.summary)")
+    }
+    #expect(steps.contains { $0["cache_change"].double != nil })
+    // The same command gives the same latents.
+    let again = try Program.run(
+      Array(words.dropFirst().dropLast(6)) + [
+        "--seed", seed, "--output", folder.path("b.mp4"), "--report", folder.path("b.json"),
+      ])
+    #expect(again.status == 0, "\(again.errors)")
+    #expect(try JSONValue(contentsOf: folder.path("b.json"))["latents_sha256"] == report["latents_sha256"])
+  }
+
+  @Test func `a page holds pictures, charts, settings and the command, and no text of the prompt runs`() throws {
+    let folder = TemporaryFolder()
+    let report = try report(folder)
+    let result = try Program.run(["report", folder.path("a.json"), "--html"])
+    #expect(result.status == 0 && result.output == folder.path("a.html") + "\n", "\(result.errors)")
+    let page = try String(contentsOfFile: folder.path("a.html"), encoding: .utf8)
+    #expect(
+      page.components(separatedBy: "<script").count == 2 && !page.contains("alert(1)</script>"), "one script, ours")
+    #expect(
+      page.contains("A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;red&quot; &#39;ball&#39;."))
+    #expect(
+      page.components(separatedBy: "data:image/png;base64,").count == 6 && page.contains("data:video/mp4;base64,"))
+    let skipped = (report["steps"].array ?? []).count { $0["skipped"].bool == true }
+    #expect(page.components(separatedBy: "<rect class=\"skipped\"").count == skipped + 1)
+    #expect(page.components(separatedBy: "<svg ").count == 5, "steps, decisions, times, memory")
+    for word in [
+      "Settings", "rel_l1_thresh 0.3", report["checkpoint_sha256"].string ?? "?", "hyvideo generate --prompt",
+    ] {
+      #expect(page.contains(word), "\(word) is missing")
+    }
+    // Nothing comes from elsewhere.
+    #expect(!page.contains("http://") && !page.contains("https://") && !page.contains(" href="))
+
+    // Without the video there is a page of numbers.
+    try FileManager.default.removeItem(atPath: folder.path("a.mp4"))
+    let bare = try Program.run(["report", folder.path("a.json"), "--html", folder.path("bare.html")])
+    #expect(bare.status == 0 && bare.errors.contains("warning: no pictures"), "\(bare.errors)")
+    let text = try Program.run(["report", folder.path("a.json")])
+    #expect(
+      text.status == 0 && text.output.contains("denoise") && text.output.contains("seed \(report["seed"].summary)"))
+  }
+
+  @Test func `what is no report is refused`() throws {
+    let folder = TemporaryFolder()
+    try "{\"a\": 1}".write(toFile: folder.path("other.json"), atomically: true, encoding: .utf8)
+    for (arguments, word) in [
+      (["other.json"], "no report"), (["absent.json"], "absent.json"), (["other.json", "page.html"], "no report"),
+    ] {
+      let result = try Program.run(["report"] + arguments, in: folder.root)
+      #expect(result.status == 64 && result.errorLine.contains(word), "\(result.errors)")
+    }
+  }
+}
