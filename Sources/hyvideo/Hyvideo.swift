@@ -23,6 +23,7 @@ struct Hyvideo: ParsableCommand {
       DecodeCommand.self,
       ProfileCommand.self,
       ReportCommand.self,
+      ReproduceCommand.self,
     ])
 
   static func main() {

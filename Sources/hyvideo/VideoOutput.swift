@@ -17,15 +17,18 @@ extension PNGWriter: FrameWriter {}
 final class VideoOutput: FrameSink {
   private let writer: any FrameWriter
   private let collector: FrameCollector?
+  /// Where metadata goes that no file of frames can hold.
+  private let metadata: (values: [String: String], folder: String)?
 
   /// - Parameters:
   ///   - path: a file, or a folder for PNG frames, which ends in a slash.
-  ///   - metadata: what a file says of itself; frames have none.
+  ///   - metadata: what a file says of itself; beside frames it stands in a file of its own.
   init(
     path: String, height: Int, width: Int, framesPerSecond: Int, metadata: [String: String], ffmpeg: FFmpeg,
     keepsFrames: Bool
   ) throws {
     collector = keepsFrames ? FrameCollector() : nil
+    self.metadata = path.hasSuffix("/") ? (metadata, path) : nil
     if path.hasSuffix("/") {
       writer = try PNGWriter(folder: path, width: width, height: height, ffmpeg: ffmpeg)
     } else {
@@ -40,7 +43,10 @@ final class VideoOutput: FrameSink {
     collector?.append(frames)
   }
 
-  func finish() throws { try writer.finish() }
+  func finish() throws {
+    try writer.finish()
+    if let metadata { try VideoOrigin.write(metadata.values, toFolder: metadata.folder) }
+  }
 
   /// All frames `[1, 3, F, H, W]` as they were before quantization, where they are kept.
   var video: Tensor? { collector?.video }

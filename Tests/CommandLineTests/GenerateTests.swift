@@ -57,7 +57,7 @@ import Testing
     let difference = zip(videos[1], videos[2]).map { abs($0 - $1) }.max() ?? 1
     #expect(difference < 1e-4)
     let frames = try FileManager.default.contentsOfDirectory(atPath: folder.path("0")).sorted()
-    #expect(frames == (1...5).map { String(format: "frame_%04d.png", $0) })
+    #expect(frames == (1...5).map { String(format: "frame_%04d.png", $0) } + ["metadata.json"])
   }
 
   @Test func `several prompts and videos get files and seeds of their own`() throws {

@@ -1,0 +1,109 @@
+import Checkpoints
+import Foundation
+import Generation
+import StrictJSON
+import VideoIO
+
+/// What a video says of how it was made: the metadata of a file, `metadata.json` in a folder of frames.
+struct VideoOrigin {
+  /// The name in a folder of frames.
+  static let fileName = "metadata.json"
+
+  let path: String
+  let prompt: String
+  let seed: UInt64
+  let checkpointSHA256: String
+  /// The program and version.
+  let generator: String
+  private let settings: JSONValue
+
+  /// - Throws: `RequestError` where the video says too little.
+  init(path: String, ffmpeg: FFmpeg) throws {
+    self.path = path
+    let values = try Self.metadata(of: path, ffmpeg: ffmpeg)
+    func value(_ name: String) throws -> String {
+      if let value = values[name], !value.isEmpty { return value }
+      throw RequestError(
+        "no settings", at: path, expected: "a video made by hyvideo generate, with \(name) in its metadata",
+        found: values.isEmpty ? "no metadata" : values.keys.sorted().prefix(12).joined(separator: ", "),
+        remedy: "give the file as it was made: other programs drop metadata when they copy a video")
+    }
+    prompt = try value("prompt")
+    generator = try value("generator")
+    checkpointSHA256 = try value("checkpoint_sha256")
+    let seedText = try value("seed")
+    guard let seed = UInt64(seedText) else {
+      throw RequestError(
+        "damaged settings", at: "\(path): seed", expected: "a number", found: "\"\(seedText.oneLine)\"",
+        remedy: "give the file as it was made")
+    }
+    self.seed = seed
+    settings = try JSONValue(bytes: Array(value("settings").utf8), file: "\(path): settings")
+  }
+
+  private static func metadata(of path: String, ffmpeg: FFmpeg) throws -> [String: String] {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+      return try VideoReader(path: path, ffmpeg: ffmpeg).metadata()
+    }
+    let file = "\(path)/\(fileName)"
+    guard FileManager.default.fileExists(atPath: file) else { return [:] }
+    return (try JSONValue(contentsOf: file).object ?? [:]).compactMapValues(\.string)
+  }
+
+  /// Of the noise that was given instead of the seed's.
+  var initialNoiseSHA256: String? { settings["initial_noise_sha256"].string }
+
+  /// How many ranks made the video.
+  var ranks: Int { max(1, settings["ulysses_degree"].int ?? 1) * max(1, settings["ring_degree"].int ?? 1) }
+
+  var threads: Int? { settings["threads"].int }
+
+  /// The last component of the checkpoint's folder.
+  var modelName: String? { settings["model"].string }
+
+  /// The flags of `generate` that define the video, without those that say where things are.
+  func flags() throws -> [String] {
+    /// A value that begins with a dash would be taken for a flag.
+    func words(_ flag: String, _ value: String) -> [String] {
+      value.hasPrefix("-") ? ["\(flag)=\(value)"] : [flag, value]
+    }
+    var flags = words("--prompt", prompt) + ["--seed", "\(seed)"]
+    func number(_ name: String, _ flag: String?) throws {
+      guard settings[name].double != nil else {
+        throw RequestError(
+          "damaged settings", at: "\(path): settings", expected: "a number named \(name)",
+          found: settings[name].summary,
+          remedy: "give the file as it was made")
+      }
+      flags += (flag.map { [$0] } ?? []) + [settings[name].summary]
+    }
+    if let negative = settings["negative_prompt"].string { flags += words("--neg-prompt", negative) }
+    try number("height", "--video-size")
+    try number("width", nil)
+    try number("frames", "--video-length")
+    try number("frames_per_second", "--fps")
+    try number("steps", "--infer-steps")
+    try number("cfg_scale", "--cfg-scale")
+    try number("embedded_guidance", "--embedded-cfg-scale")
+    try number("flow_shift", "--flow-shift")
+    if let reverse = settings["flow_reverse"].bool { flags.append(reverse ? "--flow-reverse" : "--no-flow-reverse") }
+    if let tiling = settings["vae_tiling"].bool { flags.append(tiling ? "--vae-tiling" : "--no-vae-tiling") }
+    if let device = settings["device"].string { flags += ["--device", device] }
+    if let cache = settings["cache"].string, cache != "none" {
+      flags += ["--cache", cache]
+      for (key, value) in (settings["cache_options"].object ?? [:]).sorted(by: { $0.key < $1.key }) {
+        flags += ["--cache-option", "\(key)=\(value.string ?? value.summary)"]
+      }
+    }
+    if let key = settings["load_key"].string { flags += ["--load-key", key] }
+    return flags
+  }
+
+  /// Writes what a folder of frames says of itself.
+  static func write(_ metadata: [String: String], toFolder folder: String) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try encoder.encode(metadata).write(to: URL(fileURLWithPath: "\(folder)/\(fileName)"), options: .atomic)
+  }
+}
