@@ -9,6 +9,12 @@ enum Console {
   /// Whether standard error is a terminal, or is passed on to one.
   static let hasTerminal = isatty(STDERR_FILENO) == 1 || RankLauncher.hasTerminal
 
+  /// How many characters a line of the terminal has; 80 where it does not say.
+  static var terminalWidth: Int {
+    var size = winsize()
+    return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+  }
+
   /// Writes to standard error. A closed pipe or descriptor is ignored.
   static func error(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 

@@ -101,17 +101,21 @@ final class ProgressPrinter {
 
   /// `, 1.2 s each, 34 s ± 2 s left, 3 skipped`
   private var timing: String {
-    guard let left = estimate.left(units - done) else { return "" }
+    let skips = skipped > 0 ? ", \(skipped) skipped" : ""
+    guard units > 1, let left = estimate.left(units - done) else { return "" }
+    if done == units { return ", \(Self.seconds(estimate.mean)) each" + skips }
     let range = left.uncertainty.map { " ± \(Self.seconds($0))" } ?? ""
-    return ", \(Self.seconds(estimate.mean)) each, \(Self.seconds(left.seconds))\(range) left"
-      + (skipped > 0 ? ", \(skipped) skipped" : "")
+    return ", \(Self.seconds(estimate.mean)) each, \(Self.seconds(left.seconds))\(range) left" + skips
   }
 
   private func drawBar() {
-    let width = 24
+    // A line that wraps cannot be drawn over: the bar gives way first, then the end of the line.
+    let tail = " \(done)/\(units)\(timing)"
+    let columns = max(Console.terminalWidth - 1, 1)
+    let width = max(0, min(24, columns - stageName.count - tail.count - 3))
     let filled = units > 0 ? width * min(done, units) / units : width
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
-    write("\r\u{1B}[K\(stageName) [\(bar)] \(done)/\(units)\(timing)")
+    write("\r\u{1B}[K" + "\(stageName) [\(bar)]\(tail)".prefix(columns))
   }
 
   private func write(_ text: String) { if !isMuted { Console.error(text) } }
