@@ -85,7 +85,7 @@ public struct Sampler: Sendable {
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
           passes: caches.count, passesComputed: caches.count { !$0.skipped },
-          change: positiveCache.change, communication: communication().since(communicationBefore)))
+          change: caches[0].change, communication: communication().since(communicationBefore)))
       observer.stageDidAdvance(.denoise)
       try tell(step + 1)
     }
