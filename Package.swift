@@ -13,7 +13,10 @@ import PackageDescription
 let package = Package(
   name: "hyvideo",
   products: [.executable(name: "hyvideo", targets: ["hyvideo"])],
-  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+  ],
   targets: [
     // Order matters: a target depends only on targets above it (Tools/check-imports verifies the imports).
     .target(name: "StrictJSON"),
@@ -41,6 +44,7 @@ let package = Package(
       dependencies: [
         "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
         "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "TensorTesting", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints"]),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),

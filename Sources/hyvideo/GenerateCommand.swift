@@ -26,8 +26,14 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Ranks") var ranks: RankOptions
   @OptionGroup(title: "Memory") var memory: PlanOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Configuration") var configuration: ConfigurationOptions
 
-  func run() throws {
+  mutating func run() throws {
+    try fillFromConfiguration()
+    try generate()
+  }
+
+  private func generate() throws {
     try RankLauncher.launch(ranks, threads: running.threads)
     let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.

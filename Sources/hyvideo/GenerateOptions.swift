@@ -10,7 +10,7 @@ struct PromptOptions: ParsableArguments {
   var negPrompt: String?
   @Option(help: "Seed of the noise. Default: drawn once and printed. Video j of a prompt uses seed + j.")
   var seed: UInt64?
-  @Option(help: "Videos per prompt.") var numVideos = 1
+  @Option(help: "Videos per prompt. Default: 1.") var numVideos: Int?
 }
 
 struct CheckpointOptions: ParsableArguments {
@@ -103,8 +103,10 @@ struct RunOptions: ParsableArguments {
 }
 
 struct OutputOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Folder for videos that are named by time, seed and prompt.", valueName: "folder"))
-  var savePath = "./results"
+  @Option(
+    help: ArgumentHelp(
+      "Folder for videos that are named by time, seed and prompt. Default: ./results.", valueName: "folder"))
+  var savePath: String?
   @Option(
     help: ArgumentHelp(
       "One output: a file ending in .mp4, or a folder (ending in /) for PNG frames.", valueName: "path"))

@@ -123,21 +123,22 @@ struct GeneratePlan {
     _ command: GenerateCommand, model: ModelFolder, seed drawn: UInt64
   ) throws -> (requests: [GenerationRequest], notes: [String]) {
     let prompts = try self.prompts(command.prompt)
+    let numVideos = command.prompt.numVideos ?? 1
     try require(
-      (1...100_000).contains(command.prompt.numVideos), "invalid count", "--num-videos", "1 to 100000",
-      "\(command.prompt.numVideos)")
+      (1...100_000).contains(numVideos), "invalid count", "--num-videos", "1 to 100000",
+      "\(numVideos)")
     try require(
       [0, 2].contains(command.video.videoSize.count), "invalid size", "--video-size", "height and width",
       "\(command.video.videoSize.count) numbers")
     let seed = command.prompt.seed ?? drawn
     try require(
-      seed <= UInt64.max - UInt64(command.prompt.numVideos), "seed too large", "--seed", "room for one seed per video",
+      seed <= UInt64.max - UInt64(numVideos), "seed too large", "--seed", "room for one seed per video",
       "\(seed)")
     let noise = try command.output.initialNoise.map(initialNoise)
     try command.cache.check()
     var requests: [GenerationRequest] = []
     for prompt in prompts {
-      for video in 0..<command.prompt.numVideos {
+      for video in 0..<numVideos {
         var request = GenerationRequest(prompt: prompt, seed: seed + UInt64(video), defaults: model.defaults)
         if let negative = command.prompt.negPrompt { request.negativePrompt = negative }
         if command.video.videoSize.count == 2 {

@@ -16,7 +16,7 @@ struct OutputPlan {
       let time = Self.timestamp()
       videos = requests.enumerated().map { index, request in
         let parts = [time, "seed\(request.seed)", Self.fileName(request.prompt), requests.count > 1 ? "\(index)" : ""]
-        return "\(options.savePath)/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
+        return "\(options.savePath ?? "./results")/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
       }
     }
     if !isChecked { return }

@@ -1,0 +1,88 @@
+import Foundation
+import Generation
+import Yams
+
+/// A YAML file that may be anything: small, without references, and a mapping at the top.
+struct ConfigurationFile {
+  /// More than any recipe by far.
+  private static let byteLimit = 1 << 16
+
+  let top: ConfigurationSection
+
+  init(contentsOf path: String) throws(RequestError) {
+    let text = try Self.text(path)
+    if let name = Self.reference(in: text) {
+      throw RequestError(
+        "anchor in a configuration", at: path, expected: "every value written out", found: "&\(name) and *\(name)",
+        remedy: "write the value where it is used")
+    }
+    let root: Node?
+    do { root = try Parser(yaml: text).singleRoot() } catch {
+      let (line, problem) = Self.described(error)
+      throw RequestError(
+        "unreadable configuration", at: path + line, expected: "YAML", found: Self.bare(problem),
+        remedy: "correct the file")
+    }
+    guard case .mapping(let mapping)? = root else {
+      throw RequestError(
+        "unreadable configuration", at: path, expected: "sections such as model_args and dit_cache",
+        found: root == nil ? "an empty file" : "no mapping", remedy: "see docs/caches.md")
+    }
+    top = try ConfigurationSection(mapping, name: "", file: path)
+  }
+
+  private static func text(_ path: String) throws(RequestError) -> String {
+    func refused(_ found: String) -> RequestError {
+      RequestError(
+        "unreadable configuration", at: path, expected: "a UTF-8 text file of at most \(byteLimit) bytes", found: found,
+        remedy: "check --config")
+    }
+    guard let handle = FileHandle(forReadingAtPath: path) else {
+      throw refused(FileManager.default.fileExists(atPath: path) ? "a file that cannot be opened" : "nothing")
+    }
+    let data: Data?
+    do { data = try handle.read(upToCount: byteLimit + 1) } catch { throw refused("no file that can be read") }
+    guard let data, data.count <= byteLimit else { throw refused(data == nil ? "an empty file" : "more") }
+    guard let text = String(data: data, encoding: .utf8) else { throw refused("other bytes") }
+    return text
+  }
+
+  /// A name that the text both defines (`&name`) and uses (`*name`). A few such lines, each using the one before
+  /// twice, stand for more values than fit any memory.
+  static func reference(in text: String) -> String? {
+    func names(after mark: UInt8) -> Set<String> {
+      Set(
+        text.utf8.split(separator: mark, omittingEmptySubsequences: false).dropFirst().map { rest in
+          String(
+            Substring(
+              rest.prefix { byte in
+                let character = UnicodeScalar(byte)
+                return byte < 128
+                  && (character.properties.isAlphabetic || (48...57).contains(byte) || byte == 45 || byte == 95)
+              }))
+        }
+      ).subtracting([""])
+    }
+    return names(after: UInt8(ascii: "&")).intersection(names(after: UInt8(ascii: "*"))).min()
+  }
+
+  /// The parser's words without those that the message has already.
+  private static func bare(_ problem: String) -> String {
+    var words = problem.split(separator: " ")
+    while let first = words.first, ["but", "found"].contains(first) { words.removeFirst() }
+    return words.joined(separator: " ")
+  }
+
+  /// Where and what the parser found.
+  private static func described(_ error: any Error) -> (line: String, problem: String) {
+    switch error as? YamlError {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+      .composer(_, let problem, let mark, _):
+      (":\(mark.line)", problem)
+    case .duplicatedKeysInMapping(let keys, let context):
+      (":\(context.mark.line)", "the key \(keys.first ?? "") twice")
+    case .reader(let problem, _, _, _): ("", problem)
+    default: ("", "something else")
+    }
+  }
+}
