@@ -16,7 +16,7 @@ extension Forecaster {
     let largest = plan.largestStage
     return RequestError(
       "does not fit", at: "\(request.frames) frames of \(request.roundedHeight)x\(request.roundedWidth)",
-      expected: "at most \(ByteCount.text(limit.bytes)) of \(limit.source)",
+      expected: "at most \(ByteCount.text(limit.bytes)) (\(limit.source))",
       found: "\(ByteCount.text(plan.hostPeakBytes)) to \(largest?.stage.rawValue ?? "run")", remedy: remedy)
   }
 }

@@ -24,7 +24,7 @@ struct Forecast {
   let guessedShare: Double
   let videos: Int
 
-  var fits: Bool { plan.hostPeakBytes <= limit.bytes }
+  var fits: Bool { limit.allows(plan) }
   /// Of all videos.
   var seconds: Double {
     stages.reduce(0) { $0 + $1.seconds * ($1.plan.stage.isPerVideo ? Double(videos) : 1) }
@@ -77,7 +77,7 @@ struct Forecast {
     let verdict = fits ? "fits" : "does not fit"
     return "planned: \(ByteCount.text(plan.hostPeakBytes)) at most (\(plan.largestStage?.stage.rawValue ?? "")), about "
       + "\(ProgressPrinter.seconds(seconds)) ± \(ProgressPrinter.seconds(uncertainty)); \(verdict) "
-      + "\(ByteCount.text(limit.bytes)) of \(limit.source)"
+      + "\(ByteCount.text(limit.bytes)) (\(limit.source))"
   }
 }
 

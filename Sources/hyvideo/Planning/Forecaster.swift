@@ -63,7 +63,7 @@ final class Forecaster {
     return try planner.plan(requests, setting: setting)
   }
 
-  func fits(_ plan: RunPlan) -> Bool { plan.hostPeakBytes <= limit.bytes }
+  func fits(_ plan: RunPlan) -> Bool { limit.allows(plan) }
 
   // MARK: Time
 

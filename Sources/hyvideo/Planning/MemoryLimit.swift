@@ -7,6 +7,9 @@ struct MemoryLimit {
   /// Where it comes from, for messages: `--memory-limit`, `available memory`, …
   let source: String
 
+  /// Whether a plan fits, with a little more than it says for what no plan knows.
+  func allows(_ plan: RunPlan) -> Bool { plan.hostPeakBytes + plan.hostPeakBytes / 32 <= bytes }
+
   /// What the flag says, else a process's share of what the host has.
   init(_ given: ByteCount?, processesOnHost: Int) {
     if let given {

@@ -1,0 +1,120 @@
+import Checkpoints
+import Foundation
+import StrictJSON
+import TensorTesting
+import Testing
+
+@Suite(.serialized) struct PlanTests {
+  private let prompt = "A red ball moves from left to right on a black background."
+
+  /// Times are kept apart from those of the user.
+  private func run(_ arguments: [String], _ folder: TemporaryFolder) throws -> Program.Result {
+    try Program.run(arguments, environment: ["XDG_CACHE_HOME": folder.path("cache")])
+  }
+
+  private func stages(_ report: JSONValue?) -> [[String: JSONValue]] {
+    report?.object?["stages"]?.array?.compactMap(\.object) ?? []
+  }
+
+  @Test(
+    arguments: [
+      [], ["--video-size", "96", "160", "--video-length", "5"], ["--cfg-scale", "3"],
+      ["--video-size", "320", "288", "--video-length", "17"],
+      ["--video-size", "128", "128", "--video-length", "33", "--no-vae-tiling"], ["--use-cpu-offload"],
+      ["--video-length", "73"],
+    ])
+  func `a run holds what was planned`(_ flags: [String]) throws {
+    let folder = TemporaryFolder()
+    let result = try run(
+      ["generate", "--prompt", prompt, "--seed", "1", "--infer-steps", "2", "--output", folder.path("a/")]
+        + ["--report", folder.path("report.json"), "--threads", "2"] + flags, folder)
+    #expect(result.status == 0, "\(result.errors)")
+    let plan = try JSONValue(contentsOf: folder.path("report.json")).object?["plan"]
+    for stage in stages(plan) {
+      let name = stage["name"]?.string ?? ""
+      let planned = try #require(stage["host_peak_bytes"]?.int)
+      let actual = try #require(stage["actual_peak_bytes"]?.int, "\(name) was not measured")
+      #expect(abs(Double(planned) / Double(actual) - 1) < 0.2, "\(name): planned \(planned), took \(actual)")
+      let plannedTensors = try #require(stage["tensor_bytes"]?.int)
+      let actualTensors = try #require(stage["actual_tensor_bytes"]?.int)
+      // Small working memory depends on how threads meet.
+      #expect(
+        abs(plannedTensors - actualTensors) < max(actualTensors / 50, 600_000),
+        "\(name): planned \(plannedTensors) of tensors, took \(actualTensors)")
+    }
+    #expect(result.errors.contains("planned: ") && result.errors.contains(", took "), "\(result.errors)")
+  }
+
+  @Test func `a run that cannot fit is refused at once, with a command that fits and works`() throws {
+    let folder = TemporaryFolder()
+    let limit = 200_000_000
+    let start = Date()
+    let result = try run(
+      [
+        "generate", "--prompt", "It's \(prompt)", "--infer-steps", "1", "--video-size", "256", "256", "--video-length",
+        "65", "--memory-limit", "200MB", "--output", folder.path("a.mp4"), "--report", folder.path("report.json"),
+      ], folder)
+    #expect(Date().timeIntervalSince(start) < 5)
+    #expect(result.status == 64)
+    #expect(result.errorLine.contains("does not fit"), "\(result.errors)")
+    let command = try #require(result.errorLine.components(separatedBy: "hyvideo generate ").dropFirst().first)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = ["-c", "'\(Program.path)' generate \(command) > /dev/null 2>&1"]
+    shell.environment = ProcessInfo.processInfo.environment.merging(["XDG_CACHE_HOME": folder.path("cache")]) { $1 }
+    try shell.run()
+    shell.waitUntilExit()
+    #expect(shell.terminationStatus == 0, "\(command)")
+    let report = try JSONValue(contentsOf: folder.path("report.json")).object
+    let peak = try #require(report?["peak_rss_bytes"]?.int)
+    #expect(peak <= limit, "\(peak) bytes with \(command)")
+  }
+
+  @Test func `force starts a run that is planned not to fit`() throws {
+    let folder = TemporaryFolder()
+    let flags =
+      ["generate", "--prompt", prompt, "--infer-steps", "1", "--video-length", "1", "--output", folder.path("a/")]
+    #expect(try run(flags + ["--memory-limit", "10MB"], folder).status == 64)
+    #expect(try run(flags + ["--memory-limit", "10MB", "--force"], folder).status == 0)
+  }
+
+  @Test func `a plan says what each stage needs, for people and for programs`() throws {
+    let folder = TemporaryFolder()
+    let text = try run(["plan", "--infer-steps", "5"], folder)
+    #expect(text.status == 0, "\(text.errors)")
+    for word in ["encode prompts", "denoise (5)", "decode", "layout:", "fits"] { #expect(text.output.contains(word)) }
+
+    let result = try run(["plan", "--json", "--ranks", "4", "--infer-steps", "5"], folder)
+    #expect(result.status == 0, "\(result.errors)")
+    let plan = try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
+    for key in [
+      "fits", "host_peak_bytes", "device_peak_bytes", "limit_bytes", "seconds", "seconds_uncertainty", "step_seconds",
+      "step_operations", "ranks", "ulysses_degree", "ring_degree", "layout_reason", "stages", "operations", "setting",
+    ] { #expect(plan?[key] != nil, "the plan lacks \(key)") }
+    #expect(plan?["ranks"]?.int == 4)
+    let stages = plan?["stages"]?.array?.compactMap(\.object) ?? []
+    #expect(stages.count == 6)
+    for key in ["name", "host_peak_bytes", "bytes_read", "bytes_sent", "operations", "seconds"] {
+      #expect(stages.allSatisfy { $0[key] != nil }, "a stage lacks \(key)")
+    }
+    #expect(stages.first { $0["name"]?.string == "denoise" }?["bytes_sent"]?.int ?? 0 > 0)
+  }
+
+  @Test func `a plan that does not fit ends with 64 and a proposal`() throws {
+    let folder = TemporaryFolder()
+    let result = try run(
+      ["plan", "--json", "--video-size", "256", "256", "--video-length", "65", "--memory-limit", "200MB"], folder)
+    #expect(result.status == 64)
+    let plan = try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
+    #expect(plan?["fits"]?.bool == false)
+    #expect(plan?["proposal"]?.string?.hasPrefix("hyvideo generate ") == true)
+  }
+
+  @Test(arguments: ["0", "-1G", "many", "5X", "1e3G", "G"])
+  func `a memory limit that is no size is refused`(_ limit: String) throws {
+    let folder = TemporaryFolder()
+    #expect(try run(["plan", "--memory-limit=\(limit)"], folder).status == 64)
+  }
+}

@@ -1,0 +1,169 @@
+import CPUBackend
+import Checkpoints
+import Foundation
+import Generation
+import HunyuanVideo
+import Layers
+import TensorCore
+import TensorOps
+import TensorTesting
+import Testing
+
+@Suite struct PlanningTests {
+  private let prompt = "A red ball moves from left to right on a black background."
+
+  private func planner(_ path: String = Goldens.repositoryPath("Models/demo")) throws -> (RunPlanner, ModelFolder) {
+    let model = try ModelFolder(path)
+    let backend = CPUBackend(threads: 2)
+    return (try RunPlanner(model) { CPUPlanningBackend(for: backend) }, model)
+  }
+
+  private func request(
+    _ model: ModelFolder, _ height: Int = 64, _ width: Int = 64, frames: Int = 17, steps: Int = 4
+  ) -> GenerationRequest {
+    var request = GenerationRequest(prompt: prompt, seed: 1, defaults: model.defaults)
+    (request.height, request.width, request.frames, request.steps) = (height, width, frames, steps)
+    return request
+  }
+
+  @Test(arguments: [(64, 64, 17), (96, 160, 5), (64, 64, 1), (320, 256, 33)])
+  func `a step's operations are those of the network's formula`(_ size: (height: Int, width: Int, frames: Int)) throws {
+    let (planner, model) = try planner()
+    let request = request(model, size.height, size.width, frames: size.frames)
+    let plan = try planner.plan([request], setting: PlanSetting())
+    let tokens = try PromptTokenizer(model)(prompt, frames: size.frames).textTokenCount
+    let expected = try model.transformerNetwork().transformerConfiguration().operationsPerStep(
+      tokens: ((size.frames - 1) / 4 + 1) * (size.height / 16) * (size.width / 16), textTokens: tokens)
+    #expect(abs(plan.denseStep.total.operations / expected - 1) < 1e-9)
+    #expect(plan[.denoise]?.units == 4)
+    #expect(abs((plan[.denoise]?.work.total.operations ?? 0) / (4 * expected) - 1) < 1e-9)
+  }
+
+  @Test func `a decode's operations are those of the decoder's formula, tile by tile`() throws {
+    let (planner, model) = try planner()
+    let configuration = try model.autoencoderNetwork().autoencoderConfiguration()
+    // 5 x 8 x 8 latents are decoded whole.
+    let whole = try planner.plan([request(model)], setting: PlanSetting())
+    let expected = configuration.decoderOperations(latents: [1, 16, 5, 8, 8])
+    #expect(abs((whole[.decode]?.work.total.operations ?? 0) / expected - 1) < 1e-9)
+    // 40 rows and columns are cut into two tiles each way: 32 and 16.
+    let tiled = try planner.plan([request(model, 320, 320, frames: 5)], setting: PlanSetting())
+    let tiles = [32, 16].flatMap { height in
+      [32, 16].map { configuration.decoderOperations(latents: [1, 16, 2, height, $0]) }
+    }
+    #expect(tiled[.decode]?.units == 4)
+    #expect(abs((tiled[.decode]?.work.total.operations ?? 0) / tiles.reduce(0, +) - 1) < 1e-9)
+  }
+
+  @Test func `true guidance doubles a step, and tiling and streaming need less memory`() throws {
+    let (planner, model) = try planner()
+    var guided = request(model, 320, 320, frames: 33)
+    let plain = try planner.plan([guided], setting: PlanSetting())
+    guided.cfgScale = 4
+    let twice = try planner.plan([guided], setting: PlanSetting())
+    // The negative prompt has another number of tokens.
+    #expect((1.9...2.2).contains(twice.denseStep.total.operations / plain.denseStep.total.operations))
+    var whole = request(model, 320, 320, frames: 33)
+    whole.vaeTiling = false
+    #expect(try planner.plan([whole], setting: PlanSetting()).hostPeakBytes > plain.hostPeakBytes)
+    var streamed = PlanSetting()
+    streamed.windowBytes = 256 << 10
+    let streaming = try planner.plan([request(model)], setting: streamed)
+    let resident = try planner.plan([request(model)], setting: PlanSetting())
+    #expect((streaming[.denoise]?.weightBytes ?? .max) < (resident[.denoise]?.weightBytes ?? 0) / 2)
+    #expect((streaming[.denoise]?.bytesRead ?? 0) > 2 * (resident[.denoise]?.bytesRead ?? .max))
+  }
+
+  @Test func `a cache's schedule is planned, and a skipped step costs little`() throws {
+    let (planner, model) = try planner()
+    var request = request(model, steps: 12)
+    let dense = try planner.plan([request], setting: PlanSetting())
+    request.cache = try StepCacheSettings(method: "taylorseer", options: ["scope": "velocity"])
+    let scheduled = try planner.plan([request], setting: PlanSetting())
+    // Steps 0 to 3, 7 and 11 of 12 are computed.
+    let share =
+      (scheduled[.denoise]?.work.total.operations ?? 0) / (dense[.denoise]?.work.total.operations ?? 1)
+    #expect(abs(share - 6.0 / 12) < 1e-9)
+    request.cache = try StepCacheSettings(method: "teacache")
+    let adaptive = try planner.plan([request], setting: PlanSetting())
+    #expect((adaptive.skippedStep?.total.operations ?? .infinity) < 0.1 * adaptive.denseStep.total.operations)
+  }
+
+  @Test(arguments: [(2, 1), (1, 2), (2, 2), (4, 2)])
+  func `ranks share the operations, and send what the layout says`(_ layout: (ulysses: Int, ring: Int)) throws {
+    let (planner, model) = try planner()
+    let request = request(model, 128, 128, frames: 33)
+    let alone = try planner.plan([request], setting: PlanSetting())
+    var setting = PlanSetting()
+    setting.layout = RankLayout(ulysses: layout.ulysses, ring: layout.ring)
+    let plan = try planner.plan([request], setting: setting)
+    let ranks = Double(layout.ulysses * layout.ring)
+    // Text is on every rank, but for attention.
+    let share = plan.denseStep.total.operations / alone.denseStep.total.operations
+    #expect(share > 0.99 / ranks && share < 1.3 / ranks)
+    let configuration = try model.transformerNetwork().transformerConfiguration()
+    let tokens = 9 * 8 * 8
+    let layers = configuration.doubleBlockCount + configuration.singleBlockCount
+    let text = try PromptTokenizer(model)(prompt, frames: 33).textTokenCount
+    let attention =
+      4 * Double(layers)
+      * setting.layout.sentValues(videoTokens: tokens, textTokens: text, channels: configuration.hiddenSize)
+    // At the end every rank's velocity goes to all others.
+    let gathered = 4 * Double(tokens * 64) * (ranks - 1) / ranks
+    let sent = Double(plan[.denoise]?.bytesSent ?? 0) / 4
+    #expect(sent > 0.75 * attention && sent < 1.3 * (attention + gathered), "\(sent) for \(attention) and \(gathered)")
+  }
+
+  @Test func `the published network is planned from the directories of its files`() throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/hyvideo-plan-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try SparseCheckpoint.write(toFolder: folder, tokenizersOf: Goldens.repositoryPath("Models/demo"))
+    let (planner, model) = try planner(folder)
+    var request = request(model, 720, 1280, frames: 129, steps: 50)
+    request.prompt = prompt
+    var setting = PlanSetting()
+    setting.windowBytes = 512 << 20
+    let clock = ContinuousClock()
+    var planned: RunPlan?
+    let seconds = try clock.measure { planned = try planner.plan([request], setting: setting) } / .seconds(1)
+    let plan = try #require(planned)
+    // 1.62e15 in linear layers and 10.45e15 in attention with 256 text tokens.
+    #expect(abs(plan.denseStep.total.operations / 12.07e15 - 1) < 0.01)
+    #expect((plan[.denoise]?.weightBytes ?? .max) < 8 << 30)
+    #expect(plan.hostPeakBytes > 10 << 30 && plan.hostPeakBytes < 60 << 30)
+    #expect(plan[.decode]?.units == 84)
+    #expect(seconds < 5, "\(seconds) s")
+  }
+}
+
+/// The published files as holes: directories of the real sizes, without a byte of weights.
+private enum SparseCheckpoint {
+  static func write(toFolder folder: String, tokenizersOf demo: String) throws {
+    let manager = FileManager.default
+    for network in RandomNetwork.allCases {
+      let path = folder + "/" + network.path
+      try manager.createDirectory(
+        atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      var (entries, offset): ([String], Int) = ([], 0)
+      for parameter in network.parameters {
+        let end = offset + 2 * parameter.shape.count
+        let place = "\"shape\":\(parameter.shape.dimensions),\"data_offsets\":[\(offset),\(end)]"
+        entries.append("\"\(parameter.name)\":{\"dtype\":\"BF16\",\(place)}")
+        offset = end
+      }
+      var header = Data("{\(entries.joined(separator: ","))}".utf8)
+      while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+      let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
+      _ = manager.createFile(atPath: path, contents: length + header)
+      let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+      try file.truncate(atOffset: UInt64(8 + header.count + offset))
+      try file.close()
+    }
+    for part in ["text_encoder", "text_encoder_2"] {
+      for name in try manager.contentsOfDirectory(atPath: demo + "/" + part)
+      where name.contains("token") || ["vocab.json", "merges.txt"].contains(name) {
+        try manager.copyItem(atPath: "\(demo)/\(part)/\(name)", toPath: "\(folder)/\(part)/\(name)")
+      }
+    }
+  }
+}
