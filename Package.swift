@@ -29,6 +29,8 @@ let package = Package(
     .target(name: "TensorOps", dependencies: ["TensorCore"]),
     .target(name: "CPUBackend", dependencies: ["TensorCore", "TensorOps", "COneDNN"]),
     .target(name: "Collectives", dependencies: ["TensorCore", "CMPI"]),
+    // Headers only: CANN's libraries are loaded when a device is asked for.
+    .systemLibrary(name: "CAscend"),
     .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL", "CZlib"]),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
