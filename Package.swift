@@ -31,6 +31,7 @@ let package = Package(
     .target(name: "Collectives", dependencies: ["TensorCore", "CMPI"]),
     // Headers only: CANN's libraries are loaded when a device is asked for.
     .systemLibrary(name: "CAscend"),
+    .target(name: "AscendBackend", dependencies: ["TensorCore", "TensorOps", "CAscend"]),
     .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL", "CZlib"]),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),

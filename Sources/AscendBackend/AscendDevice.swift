@@ -1,0 +1,161 @@
+import CAscend
+import TensorCore
+import TensorOps
+
+/// One NPU: its thread, its stream, its memory. All calls of CANN for it happen on the thread.
+public final class AscendDevice: @unchecked Sendable {
+  // Sendable: mutable state is confined to the thread.
+  let libraries: CANNLibraries
+  let functions: RuntimeFunctions
+  let thread = DeviceThread()
+  /// The device's number.
+  public let index: Int
+  /// The name of the chip, as CANN has it.
+  public let chip: String
+
+  private struct State {
+    let stream: aclrtStream
+    let pool: MemoryPool
+    let staging: Staging
+    var workspace: MemoryPool.Block?
+  }
+
+  private var state: State?
+
+  /// How a device takes its memory.
+  public enum Memory: Sendable {
+    /// In segments that are divided among tensors.
+    case pooled
+    /// Tensor by tensor, for tests: every use after the end of a tensor is then an error of the device.
+    case direct
+  }
+
+  /// Opens a device.
+  /// - Throws: `AscendError` where CANN is too old, has no such device or refuses.
+  public init(index: Int, libraries: CANNLibraries, memory: Memory = .pooled) throws(AscendError) {
+    let functions = try RuntimeFunctions(libraries)
+    self.libraries = libraries
+    self.functions = functions
+    self.index = index
+    let (chip, stream, staging) = try thread.run { () throws(AscendError) in
+      let count = try AscendDevice.count(functions)
+      if !(0..<count).contains(index) { throw .noSuchDevice(index: index, count: count) }
+      try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
+      let chip = functions.socName().map { String(cString: $0) } ?? "unknown"
+      var created: aclrtStream?
+      let flags = UInt32(CASCEND_STREAM_FAST_LAUNCH | CASCEND_STREAM_FAST_SYNC)
+      try functions.check(functions.createStream(&created, 0, flags), "aclrtCreateStreamWithConfig")
+      guard let stream = created else {
+        throw .callFailed(function: "aclrtCreateStreamWithConfig", status: 0, message: "no stream")
+      }
+      return (chip, Transferred(stream), Transferred(try Staging(functions: functions, stream: stream)))
+    }
+    self.chip = chip
+    let pool = MemoryPool(functions: functions, policy: memory == .pooled ? .segments(byteCount: 64 << 20) : .direct) {
+      // A failure shows again at the next call that can report it.
+      _ = functions.synchronize(stream.value)
+    }
+    state = State(stream: stream.value, pool: pool, staging: staging.value)
+  }
+
+  deinit {
+    thread.run {
+      guard let state else { return }
+      _ = functions.synchronize(state.stream)
+      if let workspace = state.workspace { state.pool.free(workspace) }
+      state.pool.trim()
+      state.staging.close()
+      _ = functions.destroyStream(state.stream)
+      _ = functions.resetDevice(Int32(index))
+    }
+  }
+
+  /// Starts CANN and counts the devices, on the calling thread.
+  static func count(_ functions: RuntimeFunctions) throws(AscendError) -> Int {
+    let status = functions.initialize(nil)
+    if status != CASCEND_REPEAT_INITIALIZE.signed { try functions.check(status, "aclInit") }
+    var count: UInt32 = 0
+    try functions.check(functions.deviceCount(&count), "aclrtGetDeviceCount")
+    return Int(count)
+  }
+
+  /// Device memory that tensors use and have used at most, and that the pool has taken from the device.
+  public var memoryUse: (bytesInUse: Int, peakBytesInUse: Int, bytesReserved: Int) {
+    thread.run {
+      state.map { ($0.pool.bytesInUse, $0.pool.peakBytesInUse, $0.pool.bytesReserved) } ?? (0, 0, 0)
+    }
+  }
+
+  // MARK: On the device's thread
+
+  /// The stream that all operations are on.
+  var stream: aclrtStream? { state?.stream }
+
+  /// A dense tensor with undefined contents.
+  func tensor(_ shape: Shape, _ dtype: DType, for operation: String) throws(BackendError) -> Tensor {
+    guard let pool = state?.pool else { preconditionFailure("Ascend device: used while it is being made") }
+    let byteCount = shape.count * dtype.byteCount
+    let block = try pool.allocate(byteCount: byteCount, for: operation)
+    return Tensor(
+      shape: shape, dtype: dtype, storage: DeviceStorage(device: self, byteCount: byteCount, block: block))
+  }
+
+  /// Memory for an operator's own use, until the next operator: one block per stream, which only grows.
+  func workspace(byteCount: Int, for operation: String) throws(BackendError) -> UnsafeMutableRawPointer? {
+    if byteCount == 0 { return nil }
+    if let block = state?.workspace, block.byteCount >= byteCount { return block.address }
+    // The old block first: it may be what the new one needs. Operators that still use it precede on the stream.
+    if let block = state?.workspace {
+      state?.workspace = nil
+      state?.pool.free(block)
+    }
+    let block = try state?.pool.allocate(byteCount: byteCount, for: "the workspace of \(operation)")
+    state?.workspace = block
+    return block?.address
+  }
+
+  /// Copies dense host memory into a dense device tensor.
+  func copy(_ source: UnsafeRawPointer, to tensor: Tensor, operation: String) throws(BackendError) {
+    guard let staging = state?.staging, let target = tensor.deviceStorage?.deviceAddress else { return }
+    let start = target + tensor.offset * tensor.dtype.byteCount
+    try reporting(operation) { () throws(AscendError) in
+      try staging.upload(source, to: start, byteCount: tensor.byteCount)
+    }
+  }
+
+  /// Waits for a dense device tensor and copies it to host memory.
+  func copy(_ tensor: Tensor, to target: UnsafeMutableRawPointer, operation: String) throws(BackendError) {
+    guard let staging = state?.staging, let source = tensor.deviceStorage?.deviceAddress else { return }
+    let start = source + tensor.offset * tensor.dtype.byteCount
+    try reporting(operation) { () throws(AscendError) in
+      try staging.download(start, to: target, byteCount: tensor.byteCount)
+    }
+  }
+
+  private func reporting(_ operation: String, _ body: () throws(AscendError) -> Void) throws(BackendError) {
+    do { try body() } catch {
+      guard case .callFailed(let function, let status, let message) = error else {
+        throw .libraryFailure(library: "CANN", operation: operation, status: "\(error)")
+      }
+      throw .libraryFailure(library: "CANN", operation: "\(function) for \(operation)", status: "\(status): \(message)")
+    }
+  }
+
+  // MARK: From any thread
+
+  /// Runs something on the device's thread and waits for it.
+  func perform<Value>(_ body: () throws(BackendError) -> Value) throws(BackendError) -> Value {
+    try thread.run(body)
+  }
+
+  /// Gives memory back to the pool, after the work that uses it.
+  func release(_ block: MemoryPool.Block) {
+    thread.post { [self] in state?.pool.free(block) }
+  }
+}
+
+/// Something that is handed from the device's thread to whoever confines it to that thread again.
+struct Transferred<Value>: @unchecked Sendable {
+  let value: Value
+  init(_ value: Value) { self.value = value }
+}

@@ -1,0 +1,27 @@
+/// Why no Ascend device can be used.
+public enum AscendError: Error, CustomStringConvertible {
+  /// CANN's libraries are not where they were looked for.
+  case librariesNotFound(searched: [String], reason: String)
+  /// A library lacks a function that nothing can do without.
+  case missingFunction(name: String, libraries: [String])
+  /// A call failed; `message` is CANN's own.
+  case callFailed(function: String, status: Int, message: String)
+  /// There are fewer devices than asked for.
+  case noSuchDevice(index: Int, count: Int)
+
+  public var description: String {
+    switch self {
+    case .librariesNotFound(let searched, let reason):
+      "no Ascend device: expected libascendcl.so in \(searched.joined(separator: ", ")), found none (\(reason)); source "
+        + "CANN's set_env.sh, or set ASCEND_HOME_PATH or HYVIDEO_CANN_LIBRARY_PATH"
+    case .missingFunction(let name, let libraries):
+      "incompatible CANN: \(libraries.joined(separator: ", ")): expected the function \(name), found none; "
+        + "CANN 8.2 or a later 8 is needed"
+    case .callFailed(let function, let status, let message):
+      "Ascend device failed: \(function): expected success, found status \(status)\(message.isEmpty ? "" : ": " + message); "
+        + "see whether npu-smi info lists the device and this user may use it"
+    case .noSuchDevice(let index, let count):
+      "no Ascend device \(index): expected an index below \(count), the number of devices; see hyvideo devices"
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import CAscend
+import TensorOps
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// Host memory that the device copies from and to by itself. Two buffers, so that one is filled while the other is under
+/// way. Confined to the device's thread.
+final class Staging {
+  private struct Buffer {
+    let address: UnsafeMutableRawPointer
+    /// Recorded after the last copy that reads the buffer.
+    let event: aclrtEvent
+    var isUnderWay = false
+  }
+
+  private let functions: RuntimeFunctions
+  private let stream: aclrtStream
+  private var buffers: [Buffer] = []
+  private var next = 0
+
+  /// The size of a buffer: large enough that a copy runs at the bus's rate.
+  private static let byteCount = 8 << 20
+
+  init(functions: RuntimeFunctions, stream: aclrtStream) throws(AscendError) {
+    self.functions = functions
+    self.stream = stream
+    for _ in 0..<2 {
+      var address: UnsafeMutableRawPointer?
+      try functions.check(functions.allocateHost(&address, Staging.byteCount), "aclrtMallocHost")
+      var event: aclrtEvent?
+      try functions.check(functions.createEvent(&event, UInt32(CASCEND_EVENT_SYNC)), "aclrtCreateEventExWithFlag")
+      guard let address, let event else { continue }
+      buffers.append(Buffer(address: address, event: event))
+    }
+  }
+
+  /// Puts copies of host memory on the stream. The host memory may change as soon as this returns.
+  func upload(_ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, byteCount: Int) throws(AscendError) {
+    var done = 0
+    while done < byteCount {
+      let count = min(Staging.byteCount, byteCount - done)
+      let index = next
+      next = (next + 1) % buffers.count
+      if buffers[index].isUnderWay {
+        try functions.check(functions.synchronizeEvent(buffers[index].event), "aclrtSynchronizeEvent")
+      }
+      let buffer = buffers[index]
+      buffer.address.copyMemory(from: source + done, byteCount: count)
+      try functions.check(
+        functions.copy(target + done, byteCount - done, buffer.address, count, ACL_MEMCPY_HOST_TO_DEVICE, stream),
+        "aclrtMemcpyAsync")
+      try functions.check(functions.recordEvent(buffer.event, stream), "aclrtRecordEvent")
+      buffers[index].isUnderWay = true
+      done += count
+    }
+  }
+
+  /// Waits for the stream and copies device memory to the host.
+  func download(_ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, byteCount: Int) throws(AscendError) {
+    // Uploads under way precede on the stream: one synchronization is enough for all.
+    var done = 0
+    while done < byteCount {
+      let count = min(Staging.byteCount, byteCount - done)
+      let buffer = buffers[next]
+      try functions.check(
+        functions.copy(
+          buffer.address, Staging.byteCount, source + done, count, ACL_MEMCPY_DEVICE_TO_HOST, stream),
+        "aclrtMemcpyAsync")
+      try functions.check(functions.synchronize(stream), "aclrtSynchronizeStream")
+      (target + done).copyMemory(from: buffer.address, byteCount: count)
+      done += count
+    }
+  }
+
+  /// Frees the buffers, when the stream has nothing left to do.
+  func close() {
+    for buffer in buffers {
+      _ = functions.destroyEvent(buffer.event)
+      _ = functions.freeHost(buffer.address)
+    }
+    buffers = []
+  }
+}
