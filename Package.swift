@@ -5,14 +5,20 @@ import PackageDescription
 // well: without these, `SIMD8<Float>.addingProduct` becomes calls to `fmaf` and `Float16` to `Float` a
 // library call per element. x86-64-v3 is checked at start-up; arm64 needs no flags.
 #if arch(x86_64)
-  let instructionSet: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-mavx2", "-Xcc", "-mfma", "-Xcc", "-mf16c"])]
+  let machineFlags = ["-mavx2", "-mfma", "-mf16c"]
 #else
-  let instructionSet: [SwiftSetting] = []
+  let machineFlags: [String] = []
 #endif
+let instructionSet: [SwiftSetting] =
+  machineFlags.isEmpty ? [] : [.unsafeFlags(machineFlags.flatMap { ["-Xcc", $0] })]
 
 let package = Package(
   name: "hyvideo",
-  products: [.executable(name: "hyvideo", targets: ["hyvideo"])],
+  products: [
+    .executable(name: "hyvideo", targets: ["hyvideo"]),
+    // CANN's functions on the processor, for tests: loaded by them, not part of the program.
+    .library(name: "AscendEmulator", type: .dynamic, targets: ["AscendEmulator"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -49,10 +55,16 @@ let package = Package(
         "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
+    .target(
+      name: "AscendEmulator",
+      cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"] + machineFlags)]),
     .target(name: "TensorTesting", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints"]),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "TensorTesting"]),
     .testTarget(name: "TensorOpsTests", dependencies: ["TensorCore", "TensorOps", "CPUBackend", "TensorTesting"]),
+    .testTarget(
+      name: "AscendBackendTests",
+      dependencies: ["TensorCore", "TensorOps", "CAscend", "AscendBackend", "TensorTesting"]),
     .testTarget(
       name: "CheckpointsTests", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "TensorTesting"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
@@ -71,7 +83,8 @@ let package = Package(
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
     .testTarget(name: "CommandLineTests", dependencies: ["StrictJSON", "TensorCore", "Checkpoints", "TensorTesting"]),
   ],
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx20
 )
 
 for target in package.targets where [.executable, .test, .regular].contains(target.type) {

@@ -26,8 +26,12 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
   public var description: String { name }
 
   /// The results of a backend on the host. Every backend gets the same inputs.
-  public func run(_ backend: any Backend) throws -> [Tensor] {
-    var inputs = ConformanceInputs(backend: backend, name: name)
+  /// - Parameters:
+  ///   - backend: What computes.
+  ///   - dtype: What activations and plain float32 weights are rounded to beforehand: with the activation type of a 16-bit
+  ///     backend, here and for the reference, only the operation's own rounding is compared.
+  public func run(_ backend: any Backend, rounding dtype: DType = .float32) throws -> [Tensor] {
+    var inputs = ConformanceInputs(backend: backend, name: name, rounding: dtype)
     return try body(&inputs).map { try backend.download($0) }
   }
 
@@ -42,9 +46,12 @@ public struct ConformanceInputs {
   public let backend: any Backend
   /// The source of the numbers.
   public var random: RandomTensors
+  /// What activations and plain weights are rounded to.
+  private let rounding: DType
 
-  init(backend: any Backend, name: String) {
+  init(backend: any Backend, name: String, rounding: DType) {
     self.backend = backend
+    self.rounding = rounding
     // FNV-1a: `Hasher` is seeded anew in every process.
     let seed = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     random = RandomTensors(seed: seed)
@@ -52,7 +59,8 @@ public struct ConformanceInputs {
 
   /// A dense tensor of normally distributed numbers.
   public mutating func tensor(_ shape: Shape, mean: Double = 0, deviation: Double = 1) throws -> Tensor {
-    try backend.upload(random.tensor(shape, mean: mean, deviation: deviation))
+    let values = random.values(shape.count, mean: mean, deviation: deviation)
+    return try backend.upload(WeightFormat.encode(values, shape: shape, as: rounding))
   }
 
   /// A slice of a larger tensor on the backend: rows with gaps between them, or planes.
@@ -66,11 +74,12 @@ public struct ConformanceInputs {
   public mutating func weight(
     _ shape: Shape, _ format: WeightFormat = .float32, mean: Double = 0, deviation: Double = 1
   ) throws -> Weight {
-    try backend.adopt(random.weight("weight", shape, format, mean: mean, deviation: deviation))
+    let format = format == .float32 ? WeightFormat(rounding) : format
+    return try backend.adopt(random.weight("weight", shape, format, mean: mean, deviation: deviation))
   }
 
-  /// Cosines and sines of random angles.
-  public mutating func rotary(_ tokens: Int, size: Int, _ pairing: RotaryTable.Pairing) throws -> RotaryTable {
+  /// Cosines and sines of random angles, float32 on the host for every backend.
+  public mutating func rotary(_ tokens: Int, size: Int, _ pairing: RotaryTable.Pairing) -> RotaryTable {
     let shape: Shape = [tokens, size / 2]
     let pairs = (0..<shape.count).map { _ in
       let (x, y) = (random.normal(), random.normal())
@@ -78,7 +87,7 @@ public struct ConformanceInputs {
       return (cosine: Float(x / length), sine: Float(y / length))
     }
     return RotaryTable(
-      cosines: try backend.upload(Tensor(pairs.map(\.cosine), shape: shape)),
-      sines: try backend.upload(Tensor(pairs.map(\.sine), shape: shape)), pairing: pairing)
+      cosines: Tensor(pairs.map(\.cosine), shape: shape), sines: Tensor(pairs.map(\.sine), shape: shape),
+      pairing: pairing)
   }
 }

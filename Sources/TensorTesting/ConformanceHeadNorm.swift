@@ -18,7 +18,7 @@ extension ConformanceCase {
           let width = heads * size
           let projection = try inputs.tensor([batch, tokens, 3 * width])
           let weight = try hasWeight ? inputs.weight([size], mean: 1) : nil
-          let rotary = try pairing.map { try inputs.rotary(tokens, size: size, $0) }
+          let rotary = pairing.map { inputs.rotary(tokens, size: size, $0) }
           return try [0, 1].map { part in
             let x = projection.slice(2, part * width..<(part + 1) * width).reshaped([batch, tokens, heads, size])
             return try inputs.backend.headNorm(x, weight: weight, epsilon: 1e-6, rotary: rotary)
@@ -32,7 +32,7 @@ extension ConformanceCase {
     WeightFormat.plain.map { format in
       ConformanceCase("headNorm [1, 6, 2, 10], dense, weight \(format)") { inputs in
         let x = try inputs.tensor([1, 6, 2, 10])
-        let rotary = try inputs.rotary(6, size: 10, .interleaved)
+        let rotary = inputs.rotary(6, size: 10, .interleaved)
         let weight = try inputs.weight([10], format)
         return [try inputs.backend.headNorm(x, weight: weight, epsilon: 1e-6, rotary: rotary)]
       }
@@ -43,12 +43,12 @@ extension ConformanceCase {
       },
       ConformanceCase("headNorm of some tokens with their part of the table") { inputs in
         let x = try inputs.tensor([2, 12, 3, 8]).slice(1, 4..<9)
-        let rotary = try inputs.rotary(12, size: 8, .interleaved).tokens(4..<9)
+        let rotary = inputs.rotary(12, size: 8, .interleaved).tokens(4..<9)
         return [try inputs.backend.headNorm(x, weight: inputs.weight([8]), epsilon: 1e-6, rotary: rotary)]
       },
       ConformanceCase("headNorm of the heads of a group") { inputs in
         let x = try inputs.tensor([2, 5, 6, 8]).slice(2, 2..<4)
-        let rotary = try inputs.rotary(5, size: 8, .halves)
+        let rotary = inputs.rotary(5, size: 8, .halves)
         return [try inputs.backend.headNorm(x, weight: nil, epsilon: 0, rotary: rotary)]
       },
     ]

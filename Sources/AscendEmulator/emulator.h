@@ -1,0 +1,116 @@
+// What the emulated devices consist of.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "../CAscend/ascend_operators.h"
+#include "../CAscend/ascend_runtime.h"
+
+namespace emulator {
+
+// Status codes, by CANN's names (ACL_ERROR_…, ACLNN_ERR_…).
+enum Status : int {
+  success = 0,
+  uninitialized = 100001,
+  repeatedInitialization = 100002,
+  invalidParameter = 107000,
+  invalidDevice = 107001,
+  noContext = 107002,
+  foreignStream = 107003,
+  wrongMemory = 107017,
+  outOfMemory = 207001,
+  kernelFailed = 507015,
+  nullOperand = 161001,
+  invalidOperand = 161002,
+};
+
+// A broken rule, thrown where it is found and caught at the edge of the call.
+struct Refusal {
+  int status;
+  std::string text;
+};
+
+// Device memory. Addresses lie in a range that the host can neither read nor write; the bytes are elsewhere.
+struct Allocation {
+  size_t size;
+  int device;
+  uint64_t id;
+  std::vector<std::byte> bytes;
+};
+
+// Work that waits on a stream until somebody waits for it.
+struct Task {
+  std::string name;
+  std::vector<uint64_t> allocations;
+  std::function<void()> body;
+};
+
+struct Stream {
+  int device;
+  std::deque<Task> tasks;
+  uint64_t added = 0, done = 0;
+  // The first failure since the last synchronization.
+  int failure = success;
+  std::string reason;
+};
+
+struct Event {
+  int device;
+  Stream *stream = nullptr;
+  uint64_t position = 0;
+};
+
+struct Devices {
+  std::recursive_mutex lock;
+  bool isInitialized = false;
+  int count = 2;
+  size_t capacity = size_t(8) << 30;
+  std::vector<size_t> used = std::vector<size_t>(2);
+  std::map<int, int> references;
+  // By address.
+  std::map<uintptr_t, Allocation> memory;
+  std::map<uintptr_t, std::vector<std::byte>> pinned;
+  std::set<Stream *> streams;
+  std::set<Event *> events;
+  // Descriptors and prepared operators that are alive, by what they are.
+  std::map<const void *, std::string> objects;
+  std::map<std::string, long> runs;
+  std::vector<std::string> violations;
+  uintptr_t nextAddress = 0, lastAddress = 0;
+  uint64_t nextAllocation = 1;
+  long allocationsUntilFailure = 0, kernelsUntilFailure = 0;
+
+  // The allocation that holds an address, or null.
+  std::pair<const uintptr_t, Allocation> *find(const void *address);
+  // The bytes of `size` at a device address. Refuses addresses of the host, of freed memory and across a block's end.
+  std::byte *bytes(const void *address, size_t size, const std::string &what);
+  bool isPinned(const void *address, size_t size) const;
+  // Runs the tasks of a stream up to a position.
+  void run(Stream &stream, uint64_t position);
+};
+
+Devices &devices();
+
+// The device of the calling thread; refuses threads without one.
+int currentDevice();
+// The stream behind a handle, on the calling thread's device.
+Stream &streamOf(aclrtStream handle);
+// Runs a call under the lock; a refusal becomes its status and a violation.
+int guarded(const char *function, const std::function<void()> &body);
+// Keeps the text for aclGetRecentErrMsg and the list of violations.
+void recordViolation(const std::string &text);
+void setMessage(const std::string &text);
+
+}  // namespace emulator
+
+#define EMULATOR_EXPORT extern "C" __attribute__((visibility("default")))
+// Every exported function has the type that the program will call it by.
+#define EMULATOR_PROTOTYPE(name) static_assert(std::is_same_v<decltype(&name), name##Function>, #name)

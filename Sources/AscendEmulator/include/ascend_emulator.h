@@ -1,0 +1,31 @@
+// Ascend devices that are not there: a library with the functions of CANN that the program calls, computing on the
+// processor and refusing whatever a device would punish or, worse, not punish. For tests; never shipped.
+//
+// What is checked is in the sources, next to what is computed. A broken rule fails the call, with a text that
+// aclGetRecentErrMsg gives, and is kept, so that a rule broken where nobody looks at the status is seen too.
+#pragma once
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+// Starts over with so many devices of so much memory each. Whatever lives is forgotten.
+void ascend_emulator_reset(int devices, size_t bytes_per_device);
+// Lets the k-th allocation of device memory from now on and all after it fail, counted from 1; 0 for none.
+void ascend_emulator_fail_allocation(long k);
+// Lets the n-th kernel from now on fail when it runs, counted from 1; 0 for none.
+void ascend_emulator_fail_kernel(long n);
+// The rules broken since the start, one a line, as far as they fit. Returns their number.
+long ascend_emulator_violations(char *text, size_t capacity);
+// What is alive: memory, streams, events, descriptors, prepared operators. Returns their number.
+long ascend_emulator_leaks(char *text, size_t capacity);
+// How often an operator ran.
+long ascend_emulator_runs(const char *name);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
