@@ -51,7 +51,8 @@ let package = Package(
     .executableTarget(
       name: "hyvideo",
       dependencies: [
-        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo",
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers",
+        "HunyuanVideo",
         "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),

@@ -30,6 +30,7 @@ struct PlanCommand: ParsableCommand {
 
   private func planned() throws -> (report: ForecastReport, fits: Bool) {
     var command = generate
+    try command.fillFromConfiguration()
     if let saved = try command.running.resume.map(SavedRun.init(contentsOf:)) {
       ResumedFlags.fill(&command, from: saved, ranks: command.ranks.ranks ?? 1)
     }

@@ -32,7 +32,7 @@ struct ReproduceCommand: ParsableCommand {
     let (origin, words, path) = try RefusedBeforeWork.checking { try prepare() }
     if dryRun { return try Console.result(ShellCommand.line(["hyvideo"] + words)) }
     for warning in warnings(origin) { Console.error("warning: \(warning)\n") }
-    let generate = try GenerateCommand.parse(Array(words.dropFirst()))
+    var generate = try GenerateCommand.parse(Array(words.dropFirst()))
     try generate.run()
     try compare(path)
   }
