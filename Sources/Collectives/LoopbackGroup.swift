@@ -1,7 +1,8 @@
 import Foundation
 import TensorCore
 
-/// Ranks that are threads of one process, for tests: messages are handed over in memory, after a delay where one is asked for.
+/// Ranks that are threads of one process, for tests and measurements: messages are handed over in memory, as late as a
+/// network of a given speed would bring them where one is asked for.
 public final class LoopbackGroup: ProcessGroup {
   public let rank: Int
   /// The ranks of this group as numbers in the whole.
@@ -20,12 +21,15 @@ public final class LoopbackGroup: ProcessGroup {
   public var statistics: CommunicationStatistics { meter.statistics }
 
   /// Runs a function on each of `size` ranks at once and returns their results in order.
-  /// - Parameter delay: how long each message is under way.
+  /// - Parameters:
+  ///   - delay: how long each message is under way.
+  ///   - bandwidth: how many bytes a second a rank can send; its messages leave one after another.
   /// - Throws: the first error of any rank; the others' waits then fail too.
   public static func run<Result: Sendable>(
-    _ size: Int, delay: Duration = .zero, _ body: @escaping @Sendable (LoopbackGroup) throws -> Result
+    _ size: Int, delay: Duration = .zero, bandwidth: Double = .infinity,
+    _ body: @escaping @Sendable (LoopbackGroup) throws -> Result
   ) throws -> [Result] {
-    let mailbox = LoopbackMailbox(delay: delay)
+    let mailbox = LoopbackMailbox(size: size, delay: delay, bandwidth: bandwidth)
     let results = LoopbackResults<Result>(count: size)
     for rank in 0..<size {
       let thread = Thread {
@@ -99,8 +103,10 @@ public final class LoopbackGroup: ProcessGroup {
         received.append(tensor)
       }
       if expected.contains(where: { $0.source != group.rank }) {
+        // What had arrived before it was waited for was not waited for.
+        let left = arrival > entered ? clock.now : entered
         group.meter.countTransfer(
-          seconds: start.duration(to: arrival) / .seconds(1), exposed: entered.duration(to: clock.now) / .seconds(1))
+          from: start, to: arrival > entered ? left : arrival, waiting: entered.duration(to: left))
       }
       return received
     }
@@ -109,43 +115,70 @@ public final class LoopbackGroup: ProcessGroup {
 
 /// What ranks that are threads have sent each other.
 private final class LoopbackMailbox: @unchecked Sendable {
-  // Sendable: everything that changes is guarded by the condition's lock.
+  // Sendable: everything that changes is guarded by a lock: what is for a rank by its box's condition, so that a message wakes
+  // nobody else, the rest by `lock`.
   private struct Link: Hashable {
     let channel: String
     let from: Int
-    let to: Int
   }
 
-  private let condition = NSCondition()
+  private typealias Message = (tensor: Tensor, arrival: ContinuousClock.Instant)
+
+  private final class Box {
+    let condition = NSCondition()
+    var messages: [Link: [Message]] = [:]
+  }
+
+  private let boxes: [Box]
   private let delay: Duration
-  private var messages: [Link: [(tensor: Tensor, arrival: ContinuousClock.Instant)]] = [:]
+  private let bandwidth: Double
+  private let lock = NSLock()
+  /// When the last message of each rank has left.
+  private var departures: [Int: ContinuousClock.Instant] = [:]
   private var splits: [Link: Int] = [:]
   private var failure: String?
 
-  init(delay: Duration) { self.delay = delay }
+  init(size: Int, delay: Duration, bandwidth: Double) {
+    boxes = (0..<size).map { _ in Box() }
+    (self.delay, self.bandwidth) = (delay, bandwidth)
+  }
 
   func put(_ tensor: Tensor, _ channel: String, from: Int, to: Int) {
-    condition.lock()
-    messages[Link(channel: channel, from: from, to: to), default: []].append(
-      (tensor, ContinuousClock().now.advanced(by: delay)))
-    condition.broadcast()
-    condition.unlock()
+    let departure = lock.withLock {
+      let now = ContinuousClock().now
+      let departure = max(departures[from] ?? now, now).advanced(by: .seconds(Double(tensor.byteCount) / bandwidth))
+      departures[from] = departure
+      return departure
+    }
+    let box = boxes[to]
+    box.condition.withLock {
+      box.messages[Link(channel: channel, from: from), default: []].append((tensor, departure.advanced(by: delay)))
+      box.condition.signal()
+    }
   }
 
   /// The oldest message of a link, once its delay is over, and when that was.
   func take(
     _ channel: String, from: Int, to: Int
   ) throws(CollectiveError) -> (tensor: Tensor, arrival: ContinuousClock.Instant) {
-    let link = Link(channel: channel, from: from, to: to)
-    condition.lock()
-    while failure == nil && messages[link]?.isEmpty != false { condition.wait() }
-    if let failure {
-      condition.unlock()
-      throw CollectiveError(operation: "message from rank \(from)", reason: failure)
+    let link = Link(channel: channel, from: from)
+    let box = boxes[to]
+    var message: Message?
+    var failure: String?
+    box.condition.withLock {
+      while true {
+        failure = lock.withLock { self.failure }
+        if failure != nil { return }
+        if box.messages[link]?.isEmpty == false {
+          message = box.messages[link]?.removeFirst()
+          return
+        }
+        box.condition.wait()
+      }
     }
-    let message = messages[link]?.removeFirst()
-    condition.unlock()
-    guard let message else { preconditionFailure("mailbox: the message from rank \(from) is gone") }
+    guard let message else {
+      throw CollectiveError(operation: "message from rank \(from)", reason: failure ?? "no message")
+    }
     let rest = ContinuousClock().now.duration(to: message.arrival) / .seconds(1)
     if rest > 0 { Thread.sleep(forTimeInterval: rest) }
     return message
@@ -153,17 +186,15 @@ private final class LoopbackMailbox: @unchecked Sendable {
 
   /// How often a rank has split a group before: the same on all of its ranks.
   func numberOfSplit(_ channel: String, by rank: Int) -> Int {
-    condition.withLock {
-      splits[Link(channel: channel, from: rank, to: rank), default: 0] += 1
-      return splits[Link(channel: channel, from: rank, to: rank), default: 0]
+    lock.withLock {
+      splits[Link(channel: channel, from: rank), default: 0] += 1
+      return splits[Link(channel: channel, from: rank), default: 0]
     }
   }
 
   func fail(_ reason: String) {
-    condition.withLock {
-      failure = failure ?? reason
-      condition.broadcast()
-    }
+    lock.withLock { failure = failure ?? reason }
+    for box in boxes { box.condition.withLock { box.condition.broadcast() } }
   }
 }
 

@@ -43,10 +43,10 @@ final class MPIEngine: @unchecked Sendable {
   }
 }
 
-/// Messages under way. Tensors that are sent and received live at least as long.
+/// Messages under way. Tensors that are sent and received live at least as long, and no longer on their account.
 final class MPITransfer: PendingTransfer, @unchecked Sendable {
   // Sendable: what changes is guarded by the engine's lock.
-  private let sending: [OutgoingMessage]
+  private var sending: [OutgoingMessage]
   private var received: [Tensor] = []
   private let requests: OpaquePointer
   private let engine: MPIEngine
@@ -104,7 +104,10 @@ final class MPITransfer: PendingTransfer, @unchecked Sendable {
       if status < 0 {
         failure = CollectiveError(operation: "transfer", reason: withReason { cmpi_describe(status, $0, $1) }.1)
       }
-      if status != 0 { end = ContinuousClock().now }
+      if status != 0 {
+        end = ContinuousClock().now
+        sending = []
+      }
       return status != 0
     }
   }
@@ -120,10 +123,12 @@ final class MPITransfer: PendingTransfer, @unchecked Sendable {
       }
       let (finished, error) = engine.locked { (self.end, self.failure) }
       if let error { throw error }
-      meter.countTransfer(
-        seconds: start.duration(to: finished ?? entered) / .seconds(1),
-        exposed: entered.duration(to: ContinuousClock().now) / .seconds(1))
+      let left = attempts == 0 ? entered : ContinuousClock().now
+      meter.countTransfer(from: start, to: attempts == 0 ? finished ?? left : left, waiting: entered.duration(to: left))
     }
-    return engine.locked { received }
+    return engine.locked {
+      defer { received = [] }
+      return received
+    }
   }
 }

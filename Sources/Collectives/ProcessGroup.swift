@@ -41,7 +41,7 @@ public struct IncomingMessage: Sendable {
 
 /// A transfer under way.
 public protocol PendingTransfer: Sendable {
-  /// Waits, and returns what was received, in the order in which it was asked for.
+  /// Waits, and returns what was received, in the order in which it was asked for. To be called once.
   func wait() throws(CollectiveError) -> [Tensor]
 }
 
