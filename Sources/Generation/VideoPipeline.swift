@@ -114,10 +114,8 @@ public final class VideoPipeline {
     let transformer = try loadedTransformer()
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
     let shape = try latentShape(request)
-    let tokenCount = transformer.grid(for: shape).reduce(1, *)
     let sampler = Sampler(
-      transformer, in: ranks.context(context, tokenCount: tokenCount),
-      communication: { [ranks] in ranks.all.statistics })
+      transformer, in: ranks.context(context), communication: { [ranks] in ranks.all.statistics })
     readAhead?.beginPhase()
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)

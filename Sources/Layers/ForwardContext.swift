@@ -28,6 +28,13 @@ public struct ForwardContext: Sendable {
     self.recorder = recorder
   }
 
+  /// This context for a sample whose tokens are of these numbers on all ranks together.
+  public func sized(videoTokens: Int, textTokens: Int) -> ForwardContext {
+    var sized = self
+    sized.jointAttention = jointAttention.sized(videoTokens: videoTokens, textTokens: textTokens)
+    return sized
+  }
+
   /// Full attention of all tokens of a sample, video first, then text.
   public func attention(
     video: AttentionInputs, text: AttentionInputs
@@ -78,10 +85,17 @@ public struct AttentionInputs: Sendable {
 
 /// How the tokens of a sample attend to each other, wherever they are.
 public protocol JointAttention: Sendable {
+  /// This attention for a sample whose tokens are of these numbers on all ranks together.
+  func sized(videoTokens: Int, textTokens: Int) -> any JointAttention
+
   /// Attention of this rank's video and text queries over all tokens of the sample. Results `[B, L, N, D]`.
   func attend(
     video: AttentionInputs, text: AttentionInputs, on backend: any Backend
   ) throws(BackendError) -> (video: Tensor, text: Tensor)
+}
+
+extension JointAttention {
+  public func sized(videoTokens: Int, textTokens: Int) -> any JointAttention { self }
 }
 
 /// All tokens are here.

@@ -143,8 +143,7 @@ struct PlanWalk {
   }
 
   private var sampler: Sampler {
-    let tokens = networks.transformer.grid(for: latentShape).reduce(1, *)
-    return Sampler(networks.transformer, in: ranks.context(context, tokenCount: tokens))
+    Sampler(networks.transformer, in: ranks.context(context))
   }
 
   /// The angles' memory without the angles.

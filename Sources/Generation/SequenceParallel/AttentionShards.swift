@@ -5,6 +5,7 @@ import TensorCore
 /// tensors themselves is ever sent.
 struct AttentionShards {
   let layout: RankLayout
+  let rank: Int
   let ulyssesRank: Int
   let ringRank: Int
   /// How many groups of heads are exchanged one after another.
@@ -15,22 +16,31 @@ struct AttentionShards {
   private let video: ShardPlan
   private let text: ShardPlan
 
+  /// More groups hide more of the exchange and send smaller messages.
+  private static let headGroupLimit = 4
+
   /// - Parameters:
-  ///   - tokenCount: video tokens of the sample.
-  ///   - queries: this rank's video queries, `[B, l, N, D]`.
-  ///   - textCount: text tokens of the sample.
-  init(_ layout: RankLayout, rank: Int, tokenCount: Int, queries: Shape, textCount: Int) {
+  ///   - videoTokens: video tokens of the sample.
+  ///   - textTokens: text tokens of the sample.
+  ///   - queries: of some tokens, `[B, l, N, D]`.
+  init(_ layout: RankLayout, rank: Int, videoTokens: Int, textTokens: Int, queries: Shape) {
     self.layout = layout
+    self.rank = rank
     ulyssesRank = layout.ulyssesRank(rank)
     ringRank = layout.ringRank(rank)
     (batch, headSize) = (queries[0], queries[3])
     heads = ShardPlan(count: queries[2], parts: layout.ulysses)
-    video = ShardPlan(count: tokenCount, parts: layout.ranks)
-    text = ShardPlan(count: textCount, parts: layout.ring)
-    headGroupCount = layout.ulysses > 1 && heads.size(0) > 1 ? 2 : 1
-    precondition(
-      queries[1] == video.size(rank), "sharded attention: rank \(rank) has \(queries[1]) of \(tokenCount) tokens")
+    video = ShardPlan(count: videoTokens, parts: layout.ranks)
+    text = ShardPlan(count: textTokens, parts: layout.ranks)
+    headGroupCount = layout.ulysses == 1 ? 1 : min(max(heads.size(0), 1), Self.headGroupLimit)
   }
+
+  /// The ranks of this rank's Ulysses group.
+  var ulyssesGroup: Range<Int> { ringRank * layout.ulysses..<(ringRank + 1) * layout.ulysses }
+
+  /// How many tokens of each stream a rank has. Where it sends both as one tensor, text follows video.
+  func videoTokens(_ rank: Int) -> Int { video.size(rank) }
+  func textTokens(_ rank: Int) -> Int { text.size(rank) }
 
   /// Heads of one group of a rank of a Ulysses group.
   func heads(_ ulyssesRank: Int, group: Int) -> Range<Int> {
@@ -42,36 +52,23 @@ struct AttentionShards {
   /// This rank's heads of one group.
   func ownHeads(group: Int) -> Range<Int> { heads(ulyssesRank, group: group) }
 
-  /// Video tokens of a rank, with some heads.
-  func shape(ulyssesRank: Int, ringRank: Int, heads: Int) -> Shape {
-    [batch, video.size(ringRank * layout.ulysses + ulyssesRank), heads, headSize]
+  /// Both streams' tokens of a rank, with some heads.
+  func shape(rank: Int, heads: Int) -> Shape { [batch, video.size(rank) + text.size(rank), heads, headSize] }
+
+  /// What a rank of the Ulysses group sends of its queries, keys or values; also what passes round the ring of its keys and values.
+  func arrivingShape(rank: Int, group: Int) -> Shape { shape(rank: rank, heads: ownHeads(group: group).count) }
+
+  /// What a rank of the Ulysses group sends back of this rank's tokens.
+  func returningShape(rank: Int, group: Int) -> Shape {
+    shape(rank: self.rank, heads: heads(layout.ulyssesRank(rank), group: group).count)
   }
 
-  /// What each rank of the Ulysses group sends of its queries, or of its keys or values.
-  func arrivingShapes(group: Int) -> [Shape] { chunkShapes(ringRank: ringRank, group: group) }
-
-  /// What each rank of the Ulysses group sends back of this rank's tokens.
-  func returningShapes(group: Int) -> [Shape] {
-    (0..<layout.ulysses).map { rank in
-      shape(ulyssesRank: ulyssesRank, ringRank: ringRank, heads: heads(rank, group: group).count)
-    }
+  /// The ranks whose keys and values are here at a turn of the ring.
+  func owners(turn: Int) -> Range<Int> {
+    let owner = (ringRank - turn + layout.ring) % layout.ring
+    return owner * layout.ulysses..<(owner + 1) * layout.ulysses
   }
 
-  /// Keys, or values, of the tokens of a Ulysses group: what passes round the ring.
-  func chunkShapes(ringRank: Int, group: Int) -> [Shape] {
-    (0..<layout.ulysses).map { shape(ulyssesRank: $0, ringRank: ringRank, heads: ownHeads(group: group).count) }
-  }
-
-  /// Whose keys and values are here at a turn of the ring.
-  func owner(ofTurn turn: Int) -> Int { (ringRank - turn + layout.ring) % layout.ring }
   var nextInRing: Int { (ringRank + 1) % layout.ring }
   var previousInRing: Int { (ringRank - 1 + layout.ring) % layout.ring }
-
-  /// Text queries that the ranks at one place of the ring compute.
-  func textTokens(ringRank: Int) -> Range<Int> { text.range(ringRank) }
-
-  /// The text results that a rank computes.
-  func textShape(rank: Int) -> Shape {
-    [batch, text.size(layout.ringRank(rank)), heads.size(layout.ulyssesRank(rank)), headSize]
-  }
 }

@@ -15,14 +15,13 @@ public struct RankLayout: Sendable, Hashable {
   public func ulyssesRank(_ rank: Int) -> Int { rank % ulysses }
   public func ringRank(_ rank: Int) -> Int { rank / ulysses }
 
-  /// Float32 values that a rank sends in one layer's attention, on average: video queries, keys, values and results to the
-  /// Ulysses group, keys and values round the ring, text results to all.
+  /// Values that a rank sends in one layer's attention, on average: queries, keys, values and results to the Ulysses group,
+  /// keys and values round the ring.
   public func sentValues(videoTokens: Int, textTokens: Int, channels: Int) -> Double {
-    let shard = Double(videoTokens) / Double(ranks)
+    let shard = Double(videoTokens + textTokens) / Double(ranks)
     let exchanged = 4 * shard * Double(ulysses - 1) / Double(ulysses)
     let rotated = 2 * shard * Double(ring - 1)
-    let text = Double(textTokens) * Double(ranks - 1) / Double(ranks)
-    return (exchanged + rotated + text) * Double(channels)
+    return (exchanged + rotated) * Double(channels)
   }
 
   /// The layout for a number of ranks, and why.

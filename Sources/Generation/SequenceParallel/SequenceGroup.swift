@@ -32,13 +32,12 @@ public struct SequenceGroup: Sendable {
     ring = layout.ulysses == 1 ? group : try group.subgroup(color: u, key: r)
   }
 
-  /// A context in which a sample's video tokens are shared out to the ranks.
-  /// - Parameter tokenCount: video tokens of the sample.
-  public func context(_ context: ForwardContext, tokenCount: Int) -> ForwardContext {
+  /// A context in which a sample's video and text tokens are shared out to the ranks.
+  public func context(_ context: ForwardContext) -> ForwardContext {
     if all.size == 1 { return context }
     var sharded = context
     sharded.tokens = ShardedTokens(group: all)
-    sharded.jointAttention = ShardedJointAttention(self, tokenCount: tokenCount)
+    sharded.jointAttention = ShardedJointAttention(self)
     return sharded
   }
 }

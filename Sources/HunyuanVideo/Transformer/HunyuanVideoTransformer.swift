@@ -100,10 +100,13 @@ public struct HunyuanVideoTransformer: Sendable {
     in context: ForwardContext
   ) throws(BackendError) -> Tensor {
     if let velocity = try cache.velocity(step: step, latents: latents, on: context.backend) { return velocity }
+    let text = conditioning.text[step]
+    let context = context.sized(videoTokens: rotary.count, textTokens: text.shape[1])
     let input = try patchEmbedding(latents, in: context)
     try context.endBlock(BlockName("transformer", step: step, "img_in"), ["video tokens": input])
+    let ownText = text.slice(1, context.tokens.range(of: text.shape[1]))
     let output = try runBlocks(
-      TokenStreams(video: input, text: conditioning.text[step]), step: step, conditioning: conditioning,
+      TokenStreams(video: input, text: ownText), step: step, conditioning: conditioning,
       rotary: rotary.tokens(context.tokens.range(of: rotary.count)), cache: cache, in: context)
     let velocity = try finalLayer(
       output, table: conditioning.finalLayer, step: step, grid: grid(for: latents.shape), in: context)

@@ -4,8 +4,8 @@ import TensorOps
 
 /// The residual streams: video tokens `[B, L, C]` and text tokens `[B, S, C]`.
 ///
-/// The reference joins them into one sequence before the single-stream blocks. Here they stay two tensors, so that video can be
-/// sharded while text is not; wherever order matters, video comes first.
+/// The reference joins them into one sequence before the single-stream blocks. Here they stay two tensors, of each of which
+/// a rank has its share; wherever order matters, video comes first.
 public struct TokenStreams: Sendable {
   public let video: Tensor
   public let text: Tensor
