@@ -1,5 +1,3 @@
-import Synchronization
-
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -53,7 +51,7 @@ public final class HostBufferPool: Sendable {
     public init() {}
   }
 
-  private let state = Mutex(BlockLedger<HostBuffer>())
+  private let state = Guarded(BlockLedger<HostBuffer>())
 
   public init() {}
 
