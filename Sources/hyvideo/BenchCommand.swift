@@ -15,6 +15,8 @@ struct BenchCommand: ParsableCommand {
     abstract: "Times parts of the model at real size with random weights, beside the processor's peak.",
     discussion: """
       Example: hyvideo bench double-block --tokens 2048 --text-tokens 256 --dtype bf16
+      Ranks of one host, in turns with one rank of as many threads: \
+      mpirun --bind-to none -n 2 hyvideo bench double-block --tokens 4096 --ulysses-degree 2
       Each size has a default for each kind. `vae` and upsampling count operations as the network's text has them, so their \
       share of the peak may exceed one where kernels save work.
       """)
@@ -28,7 +30,10 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "How matrices and kernels are stored; vectors are float32.") var dtype: BenchmarkFormat?
   @Option(help: "Frames of the video, 4n+1.") var frames: Int?
   @Option(help: "Height and width of the video in pixels.") var size: Int?
-  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
+  @Option(help: "Threads, of each rank where there are several. Default: the cores that this process may use.")
+  var threads: Int?
+  @Option(help: "Under mpirun: neighbouring ranks that exchange heads.") var ulyssesDegree: Int?
+  @Option(help: "Under mpirun: groups of ranks that pass keys and values round.") var ringDegree: Int?
   @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
   @Option(
     help: ArgumentHelp(
@@ -38,7 +43,9 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
-    let request = try RefusedBeforeWork.checking { try checked() }
+    let session = try RankSession.join()
+    let (request, layout) = try session.together { try RefusedBeforeWork.checking { try checked(session) } }
+    if layout.ranks > 1 { return try run(request, on: session, layout) }
     let backend = CPUBackend(threads: threads)
     let context = ForwardContext(backend: backend)
     let timer = BenchmarkTimer(threads: backend.threads)
@@ -61,7 +68,30 @@ struct BenchCommand: ParsableCommand {
     print(try json ? result.json() : result.text)
   }
 
-  private func checked() throws -> BenchmarkRequest {
+  /// Times all ranks of a launch, and one of them with all their threads; the first prints.
+  private func run(_ request: BenchmarkRequest, on session: RankSession, _ layout: RankLayout) throws {
+    let threads = threads ?? max(1, AvailableCores.count / layout.ranks)
+    let all = CPUBackend(threads: threads * layout.ranks)
+    let before = session.isFirst ? all.measurePeak() : nil
+    let benchmark = RankBenchmark(session, layout: layout, threads: threads)
+    let (timer, operations, ranks) = try benchmark.run(request, runs: runs) {
+      HostBufferPool.shared.trim()
+      ProcessMemory.resetPeak()
+    }
+    let peakBytes = ProcessMemory.peakResidentBytes()
+    if session.isFirst {
+      let after = all.measurePeak()
+      var result = BenchmarkResult(
+        request, timer: timer, operations: operations,
+        peak: max(before?.operationsPerSecond ?? 0, after.operationsPerSecond),
+        bandwidth: max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes)
+      result.ranks = ranks
+      print(try json ? result.json() : result.text)
+    }
+    try session.finish()
+  }
+
+  private func checked(_ session: RankSession) throws -> (BenchmarkRequest, RankLayout) {
     let chosen: [BenchmarkSize: Int?] = [
       .tokens: tokens, .textTokens: textTokens, .width: width, .outputs: outputs, .heads: heads, .frames: frames,
       .size: size,
@@ -76,6 +106,31 @@ struct BenchCommand: ParsableCommand {
         "invalid count", at: "--runs", expected: "1 to 1000", found: "\(runs)", remedy: "choose another value")
     }
     try CPUBackend.checkProcessor()
-    return try BenchmarkRequest(kind, sizes: chosen.compactMapValues { $0 }, format: dtype)
+    let request = try BenchmarkRequest(kind, sizes: chosen.compactMapValues { $0 }, format: dtype)
+    let layout = try RankBenchmark.layout(
+      ulysses: ulyssesDegree, ring: ringDegree, session: session, heads: request.sizes[.heads])
+    if layout.ranks > 1 { try requireShared(layout) }
+    return (request, layout)
+  }
+
+  /// Several ranks share blocks, and are compared with one that has all their cores.
+  private func requireShared(_ layout: RankLayout) throws(RequestError) {
+    if !kind.isShared {
+      throw RequestError(
+        "work for one rank", at: kind.rawValue,
+        expected: BenchmarkKind.allCases.filter(\.isShared).map(\.rawValue).joined(separator: ", "),
+        found: "\(layout.ranks) ranks", remedy: "start it without mpirun")
+    }
+    if overhead != nil {
+      throw RequestError(
+        "unused flag", at: "--overhead", expected: "one rank", found: "\(layout.ranks) ranks",
+        remedy: "start it without mpirun")
+    }
+    let needed = layout.ranks * (threads ?? 1)
+    if AvailableCores.count < needed {
+      throw RequestError(
+        "too few cores", at: "--threads", expected: "\(needed) cores that one rank may use",
+        found: "\(AvailableCores.count)", remedy: "start with mpirun --bind-to none, or ask for fewer threads")
+    }
   }
 }

@@ -5,7 +5,8 @@ import Generation
 final class BenchmarkTimer {
   let threads: Int
   private(set) var seconds: [Double] = []
-  private(set) var processorSeconds: [Double] = []
+  /// Of all ranks together, where there are several.
+  var processorSeconds: [Double] = []
 
   init(threads: Int) { self.threads = threads }
 
@@ -43,8 +44,11 @@ struct BenchmarkResult: Encodable {
   /// What a part of the program adds, where that was asked for.
   let overhead: BenchmarkOverhead?
 
+  /// Nil where one process did the work.
+  var ranks: RankBenchmarkResult?
+
   enum CodingKeys: String, CodingKey {
-    case kind, shape, dtype, threads, runs, gflops, overhead
+    case kind, shape, dtype, threads, runs, gflops, overhead, ranks
     case secondsMedian = "seconds_median"
     case processorSecondsMedian = "processor_seconds_median"
     case peakGflops = "peak_gflops"
@@ -107,6 +111,7 @@ struct BenchmarkResult: Encodable {
         String(
           format: "  %.1f %% of the peak; by processor time %.1f %%", 100 * shareOfPeak, 100 * shareOfPeakProcessor))
     }
+    if let ranks { lines.append(ranks.text) }
     lines.append(
       String(
         format: "  peak %.4g GFLOP/s, memory %.3g GB/s, largest resident size %.3g GB", peakGflops,

@@ -54,7 +54,7 @@ struct Hyvideo: ParsableCommand {
   }
 
   /// The commands that several ranks do together.
-  private static let sharedCommands: Set = ["generate"]
+  private static let sharedCommands: Set = ["bench", "generate"]
 }
 
 /// Any error that was found before heavy work began.

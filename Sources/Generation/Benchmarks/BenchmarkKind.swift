@@ -26,6 +26,9 @@ public enum BenchmarkKind: String, Sendable, CaseIterable {
     }
   }
 
+  /// Whether several ranks can do it together.
+  public var isShared: Bool { [.doubleBlock, .singleBlock, .step].contains(self) }
+
   /// How weights are stored where nothing is said: as they are published. Nil where there are none.
   public var defaultFormat: BenchmarkFormat? {
     switch self {
