@@ -106,6 +106,9 @@ struct TinySample: Sendable {
   var steps = 4
   var transformer = TinyTransformer.golden
 
+  /// Of the network where none is named.
+  static func configuration() throws -> TransformerConfiguration { try TinyTransformer.golden.configuration }
+
   private final class Observer: GenerationObserver {}
 
   /// Latents after all steps, on one rank or on the ranks of a group.
