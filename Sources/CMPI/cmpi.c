@@ -1,4 +1,5 @@
 #include "cmpi.h"
+#include "containers.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -83,6 +84,7 @@ cmpi_group *cmpi_start(char *reason, size_t capacity) {
     snprintf(reason, capacity, "the MPI library lacks %s", missing);
     return NULL;
   }
+  cmpi_prepare_for_containers();
   int provided = 0;
   int status = mpi.Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
   if (status != MPI_SUCCESS || provided < MPI_THREAD_SERIALIZED) {

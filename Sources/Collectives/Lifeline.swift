@@ -111,9 +111,13 @@ public final class Lifeline: Sendable {
   /// Tells the others that this rank has failed. The process then ends by itself; this returns where no rank could be told, or
   /// after some seconds.
   public func fail(reason: String, status: Int32) {
-    if rank == 0 { return end(RankEnd(rank: 0, reason: reason, status: status, isTeller: true)) }
-    guard let first = state.withLock({ $0.peers[0] }) else { return }
-    first.send(LifelineMessage(kind: .failed, value: Int64(status), text: reason))
+    if rank == 0 {
+      end(RankEnd(rank: 0, reason: reason, status: status, isTeller: true))
+    } else {
+      guard let first = state.withLock({ $0.peers[0] }) else { return }
+      first.send(LifelineMessage(kind: .failed, value: Int64(status), text: reason))
+    }
+    // Another rank's end may have come first: the thread that tells of it ends the process.
     Thread.sleep(forTimeInterval: 5)
   }
 

@@ -8,15 +8,19 @@ import TensorOps
 public struct Sampler: Sendable {
   private let transformer: HunyuanVideoTransformer
   private let context: ForwardContext
+  private let halves: GuidanceHalves?
   private let communication: @Sendable () -> CommunicationStatistics
 
-  /// - Parameter communication: what this rank has sent so far, for the records of steps.
+  /// - Parameters:
+  ///   - halves: the halves of the ranks that evaluate the prompt and the negative prompt; nil where all do both.
+  ///   - communication: what this rank has sent so far, for the records of steps.
   public init(
-    _ transformer: HunyuanVideoTransformer, in context: ForwardContext,
+    _ transformer: HunyuanVideoTransformer, in context: ForwardContext, halves: GuidanceHalves? = nil,
     communication: @escaping @Sendable () -> CommunicationStatistics = { CommunicationStatistics() }
   ) {
     self.transformer = transformer
     self.context = context
+    self.halves = halves
     self.communication = communication
   }
 
@@ -25,6 +29,8 @@ public struct Sampler: Sendable {
     let positive: TransformerConditioning
     let negative: TransformerConditioning?
     let scale: Float
+    /// The other half of the ranks evaluates the other prompt; `positive` is this half's.
+    var isShared = false
   }
 
   /// Everything that does not depend on the latents.
@@ -35,6 +41,12 @@ public struct Sampler: Sendable {
       try transformer.conditioning(
         timesteps: scheduler.timesteps, guidance: guidanceInput(scale: request.embeddedGuidance),
         textStates: text.textStates, pooledText: text.pooledText, in: context)
+    }
+    if let halves, let negative {
+      return Guidance(
+        positive: try conditioning(halves.branch == .positive ? prompt : negative), negative: nil,
+        scale: request.cfgScale,
+        isShared: true)
     }
     return Guidance(
       positive: try conditioning(prompt), negative: try negative.map(conditioning), scale: request.cfgScale)
@@ -53,8 +65,11 @@ public struct Sampler: Sendable {
     let backend = context.backend
     let clock = ContinuousClock()
     let rotary = transformer.rotaryTable(for: noise.shape)
-    let caches = guidance.negative == nil ? [makeCache(.positive)] : [makeCache(.positive), makeCache(.negative)]
-    for (cache, saved) in zip(caches, state?.caches ?? []) { try cache.restore(saved, on: backend) }
+    let own = guidance.isShared ? halves?.branch ?? .positive : .positive
+    let caches = guidance.negative == nil ? [makeCache(own)] : [makeCache(.positive), makeCache(.negative)]
+    // Half of the ranks goes on with the state of its pass alone.
+    let states = (state?.caches ?? []).dropFirst(own == .negative ? 1 : 0)
+    for (cache, saved) in zip(caches, states) { try cache.restore(saved, on: backend) }
 
     // The state of the sampler stays float32 on the host, whatever the activations' type.
     var latents = state?.latents ?? noise
@@ -66,6 +81,8 @@ public struct Sampler: Sendable {
         var saved: [StepCacheState] = []
         for cache in caches {
           guard let state = try cache.savedState(on: backend) else { return nil }
+          // What the other half's cache carries is not here.
+          if guidance.isShared && !(state.values.isEmpty && state.tensors.isEmpty) { return nil }
           saved.append(state)
         }
         return SamplerState(latents: latents, step: step, caches: saved)
@@ -77,14 +94,15 @@ public struct Sampler: Sendable {
       let start = clock.now
       context.recorder?.begin(.step, "step \(step + 1)")
       let communicationBefore = communication()
-      let velocity = try velocity(of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
+      let (velocity, computed) = try velocity(
+        of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
       latents = eulerStep(latents, velocity, size: scheduler.stepSize(step))
       let elapsed = start.duration(to: clock.now)
       context.recorder?.end(.step, skipped: caches.allSatisfy(\.skipped))
       observer.stepDidEnd(
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
-          passes: caches.count, passesComputed: caches.count { !$0.skipped },
+          passes: guidance.isShared ? 2 : caches.count, passesComputed: computed,
           change: caches[0].change, communication: communication().since(communicationBefore)))
       observer.stageDidAdvance(.denoise)
       try tell(step + 1)
@@ -92,10 +110,11 @@ public struct Sampler: Sendable {
     return latents
   }
 
-  /// The velocity at one step in host memory, of both passes where guidance is true.
+  /// The velocity at one step in host memory, of both passes where guidance is true, and for how many of them the network was
+  /// run.
   func velocity(
     of latents: Tensor, step: Int, guidance: Guidance, rotary: RotaryTable, caches: [any StepCache]
-  ) throws(BackendError) -> Tensor {
+  ) throws(BackendError) -> (Tensor, computed: Int) {
     let backend = context.backend
     let input = try backend.upload(latents)
     var velocity = try transformer(
@@ -106,7 +125,13 @@ public struct Sampler: Sendable {
         input, step: step, conditioning: negative, rotary: rotary, cache: caches[1], in: context)
       velocity = try backend.combination(guidance.scale, velocity, 1 - guidance.scale, unconditional)
     }
-    return try backend.download(velocity)
+    var computed = caches.count { !$0.skipped }
+    if guidance.isShared, let halves {
+      let both = try halves.exchanged(velocity, computed: computed == 1, on: backend)
+      velocity = try backend.combination(guidance.scale, both.positive, 1 - guidance.scale, both.negative)
+      computed = both.computed
+    }
+    return (try backend.download(velocity), computed)
   }
 
   /// `x + velocity · size` in float32.

@@ -18,6 +18,7 @@ public final class VideoPipeline {
   private let model: ModelFolder
   private let context: ForwardContext
   private let ranks: SequenceGroup
+  private let halves: GuidanceHalves?
   private let observer: any GenerationObserver
   private let readAhead: WeightReadAhead?
   private var transformer: HunyuanVideoTransformer?
@@ -25,18 +26,19 @@ public final class VideoPipeline {
   private var knownColorMap: LatentColorMap?
 
   /// - Parameters:
-  ///   - ranks: the ranks that make a video together.
+  ///   - ranks: the ranks that share a sample.
+  ///   - halves: the halves that evaluate the prompt and the negative prompt, where `ranks` are one of them.
   ///   - readAhead: keeps weights on disk but for a window; nil leaves them to the system.
   public init(
     _ model: ModelFolder, in context: ForwardContext, ranks: SequenceGroup = SequenceGroup(),
-    readAhead: WeightReadAhead? = nil, observer: any GenerationObserver
+    halves: GuidanceHalves? = nil, readAhead: WeightReadAhead? = nil, observer: any GenerationObserver
   ) {
     self.model = model
     var context = context
     context.weightStreaming = readAhead
     self.context = context
     self.readAhead = readAhead
-    self.ranks = ranks
+    (self.ranks, self.halves) = (ranks, halves)
     self.observer = observer
   }
 
@@ -54,7 +56,7 @@ public final class VideoPipeline {
   public func encode(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
     defer { readAhead?.reset() }
     return try stage(.encodePrompts, units: requests.count) {
-      let texts = ranks.all.rank == 0 ? try encodeHere(requests) : []
+      let texts = all.rank == 0 ? try encodeHere(requests) : []
       return try requests.indices.map { index in
         GenerationTexts(
           prompt: try shared(texts.isEmpty ? nil : texts[index].prompt),
@@ -93,12 +95,12 @@ public final class VideoPipeline {
 
   /// Gives the first rank's prompt to all.
   private func shared(_ prompt: EncodedPrompt?) throws -> EncodedPrompt {
-    if ranks.all.size == 1, let prompt { return prompt }
+    if all.size == 1, let prompt { return prompt }
     func shared(_ tensor: Tensor?) throws -> Tensor {
       let mine = try tensor.map { try context.backend.download($0) }
-      let extents = try ranks.all.broadcast((mine?.shape.dimensions ?? []).map(Int64.init), from: 0)
+      let extents = try all.broadcast((mine?.shape.dimensions ?? []).map(Int64.init), from: 0)
       return try context.backend.upload(
-        ranks.all.broadcast(mine, shape: Shape(extents.map { Int($0) }), from: 0))
+        all.broadcast(mine, shape: Shape(extents.map { Int($0) }), from: 0))
     }
     return EncodedPrompt(textStates: try shared(prompt?.textStates), pooledText: try shared(prompt?.pooledText))
   }
@@ -115,7 +117,7 @@ public final class VideoPipeline {
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
     let shape = try latentShape(request)
     let sampler = Sampler(
-      transformer, in: ranks.context(context), communication: { [ranks] in ranks.all.statistics })
+      transformer, in: ranks.context(context), halves: halves, communication: { [all] in all.statistics })
     readAhead?.beginPhase()
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
@@ -138,10 +140,10 @@ public final class VideoPipeline {
   /// Decodes latents; frames are mapped to 0…1 and clamped. Only the first rank's sink is given frames.
   /// - Parameter sharesTiles: whether all ranks decode tiles, or the first alone.
   public func decode(_ latents: Tensor, tiling: Bool, sharesTiles: Bool = true, into sink: any FrameSink) throws {
-    if !sharesTiles && ranks.all.rank > 0 { return }
+    if !sharesTiles && all.rank > 0 { return }
     let decoder = try loadedDecoder()
     let tiled = TiledDecoder(
-      decoder, tiling: tiling, in: context, group: sharesTiles ? ranks.all : SingleProcessGroup())
+      decoder, tiling: tiling, in: context, group: sharesTiles ? all : SingleProcessGroup())
     try stage(.decode, units: tiled.tileCount(for: latents.shape)) {
       try tiled.decode(latents, tileDone: { observer.stageDidAdvance(.decode) }) { frames in
         try observer.checkInterruption()
@@ -191,7 +193,7 @@ public final class VideoPipeline {
   /// The first rank's seed: ranks that were started without one have drawn different ones.
   private func agreedSeed(_ seed: UInt64) throws -> UInt64 {
     let bytes = withUnsafeBytes(of: seed.littleEndian) { Array($0) }
-    return try ranks.all.broadcast(bytes, from: 0).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    return try all.broadcast(bytes, from: 0).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
   /// PyTorch's noise of a seed, drawn whole whatever the number of ranks.
@@ -209,6 +211,9 @@ public final class VideoPipeline {
     for index in 0..<count { output[index] = min(max(input[index] * 0.5 + 0.5, 0), 1) }
     return result
   }
+
+  /// All ranks that make a video together.
+  private var all: any ProcessGroup { halves?.all ?? ranks.all }
 
   // MARK: Loading
 

@@ -42,10 +42,10 @@ struct GenerateCommand: ParsableCommand {
     let observer = RunObserver(plan.progress, isMuted: !session.isFirst)
     for note in plan.notes { observer.note(note) }
     observer.plannedStepSeconds = plan.forecast?.trustedStepSeconds
+    let groups = try plan.sharing.groups(profile.group(plan.group))
     let pipeline = VideoPipeline(
-      plan.model, in: profile.context(checksFiniteness: !running.noCheck),
-      ranks: try SequenceGroup(profile.group(plan.group), layout: plan.sharing.layout), readAhead: plan.readAhead,
-      observer: observer)
+      plan.model, in: profile.context(checksFiniteness: !running.noCheck), ranks: groups.ranks, halves: groups.halves,
+      readAhead: plan.readAhead, observer: observer)
     try session.together {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }

@@ -59,7 +59,8 @@ struct GeneratePlan {
     try Self.require(
       (1...1000).contains(framesPerSecond), "invalid frame rate", "--fps", "1 to 1000", "\(framesPerSecond)")
     self.framesPerSecond = framesPerSecond
-    sharing = try RankSharing(command.ranks, model: model, session: session)
+    sharing = try RankSharing(
+      command.ranks, usesGuidance: requests[0].usesGuidance, model: model, session: session)
     backend = try RunOptions.backend(
       device: command.running.device,
       threads: command.running.threads ?? (session.group.size > 1 ? sharing.threads : nil))

@@ -27,6 +27,7 @@ struct GenerationReport: Encodable {
     let ulyssesDegree: Int
     let ringDegree: Int
     let useVaeParallel: Bool
+    let cfgParallel: Bool
     /// The key of the transformer's weights in a PyTorch file, where one was given.
     let loadKey: String?
     /// Of the noise that was given instead of the seed's.
@@ -47,7 +48,7 @@ struct GenerationReport: Encodable {
       device = plan.backend.name
       threads = plan.threads
       (ulyssesDegree, ringDegree) = (plan.sharing.layout.ulysses, plan.sharing.layout.ring)
-      useVaeParallel = plan.sharing.sharesTiles
+      (useVaeParallel, cfgParallel) = (plan.sharing.sharesTiles, plan.sharing.splitsGuidance)
       loadKey = plan.model.loadKey
       initialNoiseSHA256 = request.initialNoise.map(\.sha256)
     }

@@ -24,6 +24,7 @@ struct Hyvideo: ParsableCommand {
       ProfileCommand.self,
       ReportCommand.self,
       ReproduceCommand.self,
+      VerifyCommand.self,
     ])
 
   static func main() {
@@ -54,7 +55,7 @@ struct Hyvideo: ParsableCommand {
   }
 
   /// The commands that several ranks do together.
-  private static let sharedCommands: Set = ["bench", "generate"]
+  private static let sharedCommands: Set = ["bench", "generate", "verify"]
 }
 
 /// Any error that was found before heavy work began.

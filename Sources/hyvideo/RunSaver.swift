@@ -79,7 +79,7 @@ final class RunSaver {
     if signal != 0 || answer[1] == 1 {
       warnings = save(step, isLast: step == steps, state)
       lastSave = clock.now
-    } else if remembersSteps, let state = try state() {
+    } else if remembersSteps, step > first.step, let state = try state() {
       file.remember(state)
     }
     if signal != 0 { throw Interruption(signal: signal, consequence: consequence) }

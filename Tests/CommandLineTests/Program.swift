@@ -9,6 +9,9 @@ struct Program {
     let output: String
     let errors: String
 
+    /// All lines that begin as errors do: one, where a run fails.
+    var errorLines: [String] { errors.split(separator: "\n").map(String.init).filter { $0.contains("error: ") } }
+
     /// The one line that a failure prints.
     var errorLine: String { errors.split(separator: "\n").last { $0.hasPrefix("error: ") }.map(String.init) ?? "" }
   }
@@ -20,10 +23,11 @@ struct Program {
   }()
 
   static func run(
-    _ arguments: [String], in folder: String = NSTemporaryDirectory(), environment: [String: String] = [:]
+    program: String = path, _ arguments: [String], in folder: String = NSTemporaryDirectory(),
+    environment: [String: String] = [:]
   ) throws -> Result {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     process.currentDirectoryURL = URL(fileURLWithPath: folder)
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
@@ -43,9 +47,9 @@ struct Program {
 
   /// Starts the program and does not wait for it.
   /// - Parameter errors: the file that standard error goes to.
-  static func start(_ arguments: [String], errors: String? = nil) throws -> Process {
+  static func start(program: String = path, _ arguments: [String], errors: String? = nil) throws -> Process {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     (process.standardInput, process.standardOutput) = (FileHandle.nullDevice, FileHandle.nullDevice)
     process.standardError = FileHandle.nullDevice
@@ -53,6 +57,11 @@ struct Program {
       _ = FileManager.default.createFile(atPath: errors, contents: nil)
       process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
     }
+    // Children inherit what is blocked here.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for signal in [SIGINT, SIGTERM] { sigaddset(&signals, signal) }
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     try process.run()
     return process
   }

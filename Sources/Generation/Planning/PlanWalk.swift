@@ -162,7 +162,8 @@ struct PlanWalk {
   private func step(
     _ step: Int, _ latents: Tensor, _ guidance: Sampler.Guidance, _ rotary: RotaryTable, _ caches: [any StepCache]
   ) throws -> Tensor {
-    let velocity = try sampler.velocity(of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
+    let (velocity, _) = try sampler.velocity(
+      of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
     let next = memory.tensor(latents.shape)
     return withExtendedLifetime(velocity) { next }
   }

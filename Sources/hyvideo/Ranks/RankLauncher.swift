@@ -13,7 +13,7 @@ enum RankLauncher {
   static func launch(_ options: RankOptions, threads: Int?) throws {
     try RefusedBeforeWork.checking { try options.requireCount() }
     guard let ranks = options.ranks, ranks > 1, !RankSession.isLaunched else { return }
-    _ = try options.layout(of: ranks)
+    _ = try options.layout(of: options.cfgParallel ? max(1, ranks / 2) : ranks)
     let launcher = try RefusedBeforeWork.checking { try MPILauncher.find() }
     let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let arguments = launcher.arguments(

@@ -21,6 +21,12 @@ struct RankOptions: ParsableArguments {
     name: .long, inversion: .prefixedNo,
     help: "Decode the tiles of a video on all ranks (default) or on the first alone; the video is the same.")
   var useVaeParallel: Bool?
+  @Flag(
+    help: """
+      With --cfg-scale above 1: half of the ranks evaluates the prompt, half the negative prompt; the degrees are those of a \
+      half.
+      """)
+  var cfgParallel = false
 
   private static let limit = 4096
 
@@ -45,6 +51,22 @@ struct RankOptions: ParsableArguments {
         found: "\(layout.ulysses) x \(layout.ring)", remedy: "leave one of them out, or start \(layout.ranks) ranks")
     }
     return layout
+  }
+
+  /// The ranks that share a sample: half of them all where each half has a prompt of its own.
+  func requireSharing(among count: Int, usesGuidance: Bool) throws(RequestError) -> Int {
+    if !cfgParallel { return count }
+    if !usesGuidance {
+      throw RequestError(
+        "no guidance to share", at: "--cfg-parallel", expected: "--cfg-scale above 1", found: "none",
+        remedy: "leave --cfg-parallel out; the embedded guidance takes one evaluation per step")
+    }
+    if count % 2 != 0 {
+      throw RequestError(
+        "no halves", at: "--cfg-parallel", expected: "an even number of ranks", found: "\(count)",
+        remedy: "start \(count + 1) ranks or leave --cfg-parallel out")
+    }
+    return count / 2
   }
 
   /// Checks `--ranks` alone.

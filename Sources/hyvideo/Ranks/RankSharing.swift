@@ -4,7 +4,10 @@ import HunyuanVideo
 
 /// How the ranks of a run share its work.
 struct RankSharing {
+  /// Of all ranks, or of each half that has a prompt of its own.
   let layout: RankLayout
+  /// Whether half of the ranks evaluates the prompt and half the negative prompt.
+  let splitsGuidance: Bool
   /// Whether all ranks decode tiles.
   let sharesTiles: Bool
   /// The threads of this rank where none are asked for.
@@ -12,10 +15,13 @@ struct RankSharing {
   /// What to say before the run.
   let notes: [String]
 
-  init(_ options: RankOptions, model: ModelFolder, session: RankSession) throws {
+  /// - Parameter usesGuidance: whether the run evaluates a negative prompt too.
+  init(_ options: RankOptions, usesGuidance: Bool, model: ModelFolder, session: RankSession) throws {
     let count = session.group.size
     try options.requireCount(of: count)
-    let asked = try options.layout(of: count)
+    let sharing = try options.requireSharing(among: count, usesGuidance: usesGuidance)
+    splitsGuidance = options.cfgParallel
+    let asked = try options.layout(of: sharing)
     let hosts = session.hosts
     threads = hosts.threads(of: session.group.rank)
     sharesTiles = options.useVaeParallel ?? (count > 1)
@@ -24,17 +30,27 @@ struct RankSharing {
       return
     }
     var notes: [String] = []
-    if let asked {
+    if sharing == 1 {
+      layout = RankLayout(ulysses: 1, ring: 1)
+    } else if let asked {
       layout = asked
-      notes.append("\(count) ranks: Ulysses \(layout.ulysses) x ring \(layout.ring)")
+      notes.append("\(sharing) ranks: Ulysses \(layout.ulysses) x ring \(layout.ring)")
     } else {
       let heads = try model.transformerNetwork().transformerConfiguration().headCount
-      let choice = RankLayout.automatic(ranks: count, ranksPerHost: hosts.ranksPerHost, heads: heads)
+      let choice = RankLayout.automatic(
+        ranks: sharing, ranksPerHost: min(sharing, hosts.ranksPerHost), heads: heads)
       layout = choice.layout
       notes.append(choice.reason)
     }
+    if splitsGuidance { notes.append("one half of \(count) ranks for the prompt, one for the negative prompt") }
     notes.append("\(threads) \(threads == 1 ? "thread" : "threads") on rank 0")
     if let unused = hosts.unusedCores(of: session.group.rank) { notes.append(unused) }
     self.notes = notes
+  }
+
+  /// The groups of a pipeline. All ranks call this.
+  func groups(_ all: any ProcessGroup) throws -> (ranks: SequenceGroup, halves: GuidanceHalves?) {
+    let halves = splitsGuidance ? try GuidanceHalves(all) : nil
+    return (try SequenceGroup(halves?.half ?? all, layout: layout), halves)
   }
 }

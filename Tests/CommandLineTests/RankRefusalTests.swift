@@ -1,0 +1,96 @@
+import Checkpoints
+import Foundation
+import TensorCore
+import TensorTesting
+import Testing
+
+/// What ranks do not begin with.
+@Suite(.serialized) struct RankRefusalTests {
+  private func settings(_ folder: TemporaryFolder) -> [String] {
+    [
+      "generate", "--prompt", "A blue square.", "--seed", "3", "--infer-steps", "2", "--video-length", "1",
+      "--output", folder.path("a.mp4"),
+    ]
+  }
+
+  @Test(
+    arguments: [
+      (["--seed", "4"], "--seed: expected 3 as on rank 0, found 4 on rank 1"),
+      (["--infer-steps", "3"], "--infer-steps: expected 2 as on rank 0, found 3 on rank 1"),
+      (["--prompt", "A red square."], "--prompt: expected A blue square. as on rank 0"),
+      (["--no-check"], "--no-check"), (["--no-use-vae-parallel"], "--use-vae-parallel"),
+      (["--ring-degree", "2"], "--ring-degree"), (["--video-length", "6"], "rank 1: invalid length: --video-length"),
+      (["--bogus"], "rank 1: bad command line: Unknown option '--bogus'"),
+      (["--model", "/nowhere"], "rank 1: "), (["--ranks", "3"], "rank 1: wrong rank count: --ranks"),
+    ])
+  func `a rank with another setting is refused on all, by name`(_ difference: (flags: [String], words: String)) throws {
+    let folder = TemporaryFolder()
+    // The last of a flag that is given twice counts.
+    let first = settings(folder) + ["--ulysses-degree", "2"]
+    let second =
+      difference.flags[0] == "--ring-degree" ? settings(folder) + difference.flags : first + difference.flags
+    let result = try Program.run([(1, first), (1, second)])
+    #expect(result.status == 64, "\(result.errors)")
+    #expect(result.errorLines.count == 1 && result.errorLine.contains(difference.words), "\(result.errors)")
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `a rank with another checkpoint is refused on all`() throws {
+    let folder = TemporaryFolder()
+    let model = try folder.copyOfDemo()
+    let path = model + "/text_encoder_2/model.safetensors"
+    var changed = try Checkpoint(path: path).tensors.map { (name: $0.name, tensor: $0.tensor) }
+    let last = changed.count - 1
+    var values = changed[last].tensor.floats()
+    values[0] += 1
+    changed[last].tensor = Tensor(values, shape: changed[last].tensor.shape)
+    try FileManager.default.removeItem(atPath: path)
+    try SafetensorsWriter.write(changed, to: path)
+    let result = try Program.run([(1, settings(folder)), (1, settings(folder) + ["--model", model])])
+    #expect(result.status == 64, "\(result.errors)")
+    #expect(result.errorLines.count == 1 && result.errorLine.contains("the checkpoint's hash"), "\(result.errors)")
+  }
+
+  @Test(
+    arguments: [
+      (["--ranks", "3", "--ulysses-degree", "2"], "--ulysses-degree: expected a divisor of 3 ranks, found 2"),
+      (["--ranks", "4", "--ulysses-degree", "2", "--ring-degree", "4"], "expected a product of 4 ranks, found 2 x 4"),
+      (["--ranks", "0"], "--ranks"), (["--ring-degree", "2"], "--ring-degree: expected a divisor of 1 rank"),
+      (["--ranks", "2", "--video-length", "6"], "error: invalid length: --video-length"),
+      (["--ranks", "2", "--prompt", " "], "error: empty prompt"),
+    ])
+  func `what all ranks refuse is said once, as by one process`(_ difference: (flags: [String], words: String)) throws {
+    let folder = TemporaryFolder()
+    let result = try Program.run(settings(folder) + difference.flags)
+    #expect(result.status == 64, "\(result.errors)")
+    #expect(result.errors.split(separator: "\n").count == 1, "nothing of the launcher's: \(result.errors)")
+    #expect(result.errorLine.contains(difference.words), "\(result.errors)")
+  }
+
+  @Test func `a missing launcher is named`() throws {
+    let folder = TemporaryFolder()
+    let result = try Program.run(settings(folder) + ["--ranks", "2"], environment: ["PATH": folder.root])
+    #expect(result.status == 64 && result.errorLine.contains("mpirun"), "\(result.errors)")
+  }
+
+  @Test func `a launcher that fails is quoted in one line`() throws {
+    let folder = TemporaryFolder()
+    let script = """
+      #!/bin/sh
+      [ "$1" = --version ] && echo "mpirun (Open MPI) 4.1.4" && exit 0
+      echo "--------------------------------------------------------------------------" >&2
+      echo "There are not enough slots" >&2
+      echo "in the system." >&2
+      echo "--------------------------------------------------------------------------" >&2
+      exit 213
+      """
+    try script.write(toFile: folder.path("mpirun"), atomically: true, encoding: .utf8)
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: folder.path("mpirun"))
+    let path = "\(folder.root):\(ProcessInfo.processInfo.environment["PATH"] ?? "")"
+    let result = try Program.run(settings(folder) + ["--ranks", "2"], environment: ["PATH": path])
+    #expect(result.status == 1)
+    #expect(
+      result.errors.split(separator: "\n").count == 1
+        && result.errorLine.contains("There are not enough slots in the system."), "\(result.errors)")
+  }
+}

@@ -1,0 +1,35 @@
+import Foundation
+import StrictJSON
+import Testing
+
+@Suite(.serialized) struct VerifyTests {
+  @Test(
+    arguments: [
+      ["--ranks", "2", "--ulysses-degree", "2"], ["--ranks", "3", "--video-size", "48", "80", "--video-length", "9"],
+      ["--ranks", "4", "--cfg-scale", "3", "--cfg-parallel"],
+    ])
+  func `ranks agree with one, step by step`(_ flags: [String]) throws {
+    let result = try Program.run(["verify", "--infer-steps", "3", "--json"] + flags)
+    #expect(result.status == 0 && result.errors.isEmpty, "\(result.errors)")
+    let object = try JSONValue(Data(result.output.utf8)).object
+    #expect(object?["agrees"]?.bool == true && object?["ranks_are_identical"]?.bool == true)
+    let steps = object?["steps"]?.array ?? []
+    #expect(steps.count == 4 && steps.first?.object?["relative_difference"]?.double == 0)
+    let largest = steps.compactMap { $0.object?["relative_difference"]?.double }.max()
+    #expect(object?["max_relative_difference"]?.double == largest && largest ?? 1 < 1e-5)
+    #expect(object?["video_relative_difference"]?.double ?? 1 < 1e-4)
+    #expect("\(object?["ranks"]?.int ?? 0)" == flags[1])
+  }
+
+  @Test func `ranks that differ by more than is allowed are told, with status 1`() throws {
+    let result = try Program.run(["verify", "--ranks", "2", "--infer-steps", "2", "--tolerance", "1e-12"])
+    #expect(result.status == 1 && result.output.contains("DIFFERS"), "\(result.output)\(result.errors)")
+    #expect(result.errorLines.count == 1 && result.errorLine.contains("1e-12"), "\(result.errors)")
+  }
+
+  @Test(arguments: [[], ["--ranks", "1"], ["--ranks", "3", "--cfg-parallel", "--cfg-scale", "2"]])
+  func `what cannot be compared is refused`(_ flags: [String]) throws {
+    let result = try Program.run(["verify"] + flags)
+    #expect(result.status == 64 && result.errorLines.count == 1, "\(result.errors)")
+  }
+}
