@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import StrictJSON
 import Testing
@@ -11,7 +12,7 @@ import Testing
   func `ranks agree with one, step by step`(_ flags: [String]) throws {
     let result = try Program.run(["verify", "--infer-steps", "3", "--json"] + flags)
     #expect(result.status == 0 && result.errors.isEmpty, "\(result.errors)")
-    let object = try JSONValue(Data(result.output.utf8)).object
+    let object = try JSONValue(bytes: Array(result.output.utf8), file: "output").object
     #expect(object?["agrees"]?.bool == true && object?["ranks_are_identical"]?.bool == true)
     let steps = object?["steps"]?.array ?? []
     #expect(steps.count == 4 && steps.first?.object?["relative_difference"]?.double == 0)
