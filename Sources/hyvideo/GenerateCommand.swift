@@ -40,7 +40,6 @@ struct GenerateCommand: ParsableCommand {
     let plan = try prepared(session)
     let profile = try RunProfile(output, plan: plan)
     let observer = RunObserver(plan.progress, isMuted: !session.isFirst)
-    for note in plan.notes { observer.note(note) }
     observer.plannedStepSeconds = plan.forecast?.trustedStepSeconds
     let groups = try plan.sharing.groups(profile.group(plan.group))
     let pipeline = VideoPipeline(
@@ -49,6 +48,7 @@ struct GenerateCommand: ParsableCommand {
     try session.together {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
+    for note in plan.notes { observer.note(note) }
     StopSignals.install()
     try session.openLifeline(observer)
     try profile.recording(observer) { try makeAll(plan, pipeline: pipeline, observer: observer) }

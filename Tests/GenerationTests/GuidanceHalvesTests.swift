@@ -35,8 +35,7 @@ import Testing
     var request = GenerationRequest(prompt: "x", seed: 1, defaults: ModelDefaults())
     request.cfgScale = 3
     let scheduler = FlowMatchScheduler(steps: 6, shift: 7, reverse: true)
-    let context = ranks.context(
-      ForwardContext(backend: CPUBackend(threads: 1)), tokenCount: network.grid(for: shape).reduce(1, *))
+    let context = ranks.context(ForwardContext(backend: CPUBackend(threads: 1)))
     let sampler = Sampler(network, in: context, halves: halves)
     let guidance = try sampler.prepare(request, prompt: text(), negative: text(), scheduler: scheduler)
     let steps = Steps()

