@@ -16,7 +16,7 @@ from rules import (AscendTeaCache, Blocks, EasyCache, FirstBlockCacheConfig, Mag
                    taylorseer)
 from tencent_layout import load_transformer
 
-STEPS, SHIFT = 30, 3.0
+STEPS, SHIFT = 30, json.loads((DEMO / "model.json").read_text())["defaults"]["flow_shift"]
 SAMPLING = load_file(GOLDENS / "demo" / "sampling.safetensors")
 
 

@@ -122,7 +122,7 @@ def write_goldens(model, folder, prompt, seed):
 
     condition = text([prompt])
     generator = torch.Generator().manual_seed(seed)
-    shape = (1, 16, (scenes.FRAMES - 1) // 4 + 1, scenes.SIZE // 8, scenes.SIZE // 8)
+    shape = (1, 16, (scenes.FRAMES - 1) // 4 + 1, scenes.HEIGHT // 8, scenes.WIDTH // 8)
     noise, probe = torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
     save(folder / "dit.safetensors", transformer_goldens(transformer, probe, condition))
     seconds, sampled = sampling_goldens(transformer, vae, noise, condition)

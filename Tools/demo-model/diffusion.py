@@ -22,7 +22,7 @@ TRANSFORMER = dict(
     rope_axes_dim=(8, 12, 12),
 )
 MODULATIONS = ("norm1.linear.", "norm1_context.linear.", ".norm.linear.", "norm_out.linear.")
-SHIFT = 3.0
+SHIFT = 4.0
 STEPS = 30
 GUIDANCE = 6.0
 

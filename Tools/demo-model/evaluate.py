@@ -1,14 +1,16 @@
 """Measures whether videos show what their prompts ask for, by plain geometry.
 
-Videos can come from the training weights (default), from the exported checkpoint through diffusers (--reference), or from
-any program (--measure) that took the list of --write-prompts.  --rendered measures rendered videos: the checker's own ceiling.
+Videos can come from the exported checkpoint through `hyvideo` (--hyvideo) or diffusers (--reference), or from any program
+(--measure) that took the list of --write-prompts.  --rendered measures rendered videos, the checker's own ceiling, and
+--reconstructed what the autoencoder makes of these, the generator's.  Every second scene is of a combination that was never
+trained.
 """
 
 import argparse
 import json
 import random
+import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,54 +18,36 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from diffusion import SHIFT
 from geometry import score
-from scenes import FRAMES, SIZE, caption, render, sample_scene
+from scenes import FRAMES, HEIGHT, WIDTH, caption, render, sample_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_SEED = 5000
-SHEET = (
-    "A red ball moves from left to right on a black background.",
-    "A blue square rises upwards over a gray background.",
-    "A yellow ring grows bigger on a dark blue background.",
-    "A green ball bounces up and down on a checkered floor.",
-    "A purple triangle slides to the left over a light background.",
-    "An orange square shrinks on a black background.",
-    "A cyan triangle falls downwards on a dark blue background.",
-    "A white ring moves from right to left on a checkered floor.",
-)
-
-
 def measured_list(count):
     """The scenes, prompts and seeds that every measurement uses."""
     rng = random.Random(2024)
-    scenes = [sample_scene(rng) for _ in range(count)]
+    scenes = [sample_scene(rng, unseen=i % 2 == 1) for i in range(count)]
     return [{"seed": FIRST_SEED + i, "prompt": caption(scene, rng), "scene": scene} for i, scene in enumerate(scenes)]
 
 
-class Generator:
-    """Samples with diffusers; `folder` holds training weights or, with `exported`, a checkpoint in Tencent's layout."""
+class Reference:
+    """Samples with diffusers from a checkpoint in Tencent's layout."""
 
-    def __init__(self, folder, exported, options):
-        from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoTransformer3DModel
+    def __init__(self, folder, options):
+        sys.path.insert(0, str(ROOT / "Tools" / "goldens"))
+        from tencent_layout import load_transformer, load_vae
 
         from text import TextFeatures
 
-        if exported:
-            sys.path.insert(0, str(ROOT / "Tools" / "goldens"))
-            from tencent_layout import load_transformer, load_vae
-
-            self.transformer, self.vae = load_transformer(folder), load_vae(folder)
-        else:
-            self.transformer = HunyuanVideoTransformer3DModel.from_pretrained(folder / "transformer").eval()
-            self.vae = AutoencoderKLHunyuanVideo.from_pretrained(folder / "vae").eval()
-        self.text = TextFeatures(folder)
+        self.transformer, self.vae, self.text = load_transformer(folder), load_vae(folder), TextFeatures(folder)
         self.options = options
 
     def __call__(self, prompts, seeds):
         """Videos [B, 3, frames, height, width] in [0, 1]."""
         from diffusion import decode, sample
 
-        shape = (16, (FRAMES - 1) // 4 + 1, SIZE // 8, SIZE // 8)
+        shape = (16, (FRAMES - 1) // 4 + 1, HEIGHT // 8, WIDTH // 8)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         latents = sample(self.transformer, noise, self.text(prompts, 64), self.options.steps, self.options.shift,
                          self.options.guidance)
@@ -77,6 +61,22 @@ class Generator:
             print(f"{len(videos)} of {len(entries)} videos", file=sys.stderr, flush=True)
         return videos
 
+    @torch.no_grad()
+    def reconstruct(self, video):
+        """What encoder and decoder make of a video [3, frames, height, width] in [-1, 1]; in [0, 1]."""
+        latents = self.vae.quant_conv(self.vae.encoder(video[None]))[:, :16]
+        return (self.vae.decoder(self.vae.post_quant_conv(latents))[0] / 2 + 0.5).clamp(0, 1)
+
+
+def run_hyvideo(program, entries, folder, flags):
+    """One video per entry at the program's defaults, in the form of --measure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in entries:
+        frames = folder / f"{entry['seed']}.safetensors"
+        if not frames.exists():
+            subprocess.run([program, "generate", "--prompt", entry["prompt"], "--seed", str(entry["seed"]), "--output",
+                            folder / f"{entry['seed']}.mp4", "--save-frames", frames, *flags], check=True, capture_output=True)
+
 
 def read_video(folder, seed):
     """`<seed>.safetensors` with key `video`, [1, 3, frames, height, width] in [0, 1], or the PNG frames of `<seed>/`."""
@@ -89,14 +89,15 @@ def read_video(folder, seed):
         video = torch.stack(pictures).permute(3, 0, 1, 2).float() / 255
     else:
         sys.exit(f"{folder}: neither {path.name} nor a folder {seed} with PNG frames")
-    if video.shape != (3, FRAMES, SIZE, SIZE):
-        sys.exit(f"{folder}: video {seed} is {list(video.shape)}, expected {[3, FRAMES, SIZE, SIZE]} "
+    if video.shape != (3, FRAMES, HEIGHT, WIDTH):
+        sys.exit(f"{folder}: video {seed} is {list(video.shape)}, expected {[3, FRAMES, HEIGHT, WIDTH]} "
                  "(the demo's default size and length)")
     return video
 
 
 def contact_sheet(videos, path):
-    rows = [torch.cat([v[:, t] for t in range(0, FRAMES, 2)], dim=2) for v in videos]
+    """A row of every fourth frame for each video."""
+    rows = [torch.cat([v[:, t] for t in range(0, FRAMES, 4)], dim=2) for v in videos]
     pixels = (torch.cat(rows, dim=1) * 255).byte().permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels)).save(path)
 
@@ -108,40 +109,55 @@ def report(entries, videos, **facts):
         wrong = [f"{k}: {seen[k]}" for k in seen if seen[k] != entry["scene"][k]]
         if wrong:
             print(f"{entry['seed']} {entry['prompt']}  ->  {', '.join(wrong)}", file=sys.stderr)
-    return {"accuracy": {k: round(v, 6) for k, v in table.items()}, "pairs": len(entries), **facts}
-
-
-def measure_training_weights(entries, options):
-    """Accuracy of the weights in --work and of rendered videos, and the contact sheet; kept for `export.py`."""
-    generate = Generator(options.work, False, options)
-    begin = time.time()
-    contact_sheet(generate(SHEET, [100 + i for i in range(len(SHEET))]), options.work / "contact_sheet.png")
-    print(f"contact sheet of {len(SHEET)} videos in {time.time() - begin:.1f} s", file=sys.stderr)
-    ceiling = report(entries, [(render(e["scene"]) + 1) / 2 for e in entries])["accuracy"]
-    sampled = report(entries, generate.all(entries))["accuracy"]
-    facts = {"ceiling_on_rendered_videos": ceiling, "sampled": sampled, "pairs": len(entries), "steps": options.steps}
-    (options.work / "accuracy.json").write_text(json.dumps(facts, indent=1))
-    return facts
+    halves = {name: score([e["scene"] for e in entries[k::2]], videos[k::2])[0]["all_four"]
+              for k, name in enumerate(("all_four_trained", "all_four_held_out"))}
+    return {"accuracy": {k: round(v, 6) for k, v in (table | halves).items()}, "pairs": len(entries), **facts}
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    mode = parser.add_mutually_exclusive_group()
+    mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write-prompts", type=Path, metavar="FILE", help="write the list of seeds, prompts and scenes as JSON")
+    mode.add_argument("--hyvideo", metavar="PROGRAM", help="make the videos with hyvideo at its defaults (in --save) and measure")
     mode.add_argument("--measure", type=Path, metavar="FOLDER",
                       help="measure FOLDER/<seed>.safetensors (key video, [1, 3, frames, height, width] in 0...1) "
                            "or FOLDER/<seed>/*.png")
     mode.add_argument("--reference", action="store_true", help="sample with diffusers from the exported checkpoint and measure")
     mode.add_argument("--rendered", action="store_true", help="measure rendered videos: the checker's own ceiling")
-    parser.add_argument("--model", type=Path, default=ROOT / "Models" / "demo", help="checkpoint of --reference")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="with --reference: keep the videos in the form of --measure")
-    parser.add_argument("--work", type=Path, default=Path("work"), help="folder of the training weights")
-    parser.add_argument("--count", type=int, default=64, help="prompt and seed pairs (64)")
+    mode.add_argument("--reconstructed", action="store_true", help="measure rendered videos after encoding and decoding")
+    parser.add_argument("--model", type=Path, default=ROOT / "Models" / "demo", help="checkpoint of all but --measure")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep the videos in the form of --measure")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="contact sheet of the first eight videos")
+    parser.add_argument("--count", type=int, default=96, help="prompt and seed pairs (96)")
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--shift", type=float, default=3.0)
+    parser.add_argument("--shift", type=float, default=SHIFT)
     parser.add_argument("--guidance", type=float, default=6.0)
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.hyvideo and not options.save:
+        parser.error("--hyvideo needs --save")
+    return options
+
+
+def make(entries, options):
+    """The videos of the chosen source, and facts about it."""
+    rendered = [render(e["scene"]) for e in entries] if options.rendered or options.reconstructed else []
+    if options.rendered:
+        return [(v + 1) / 2 for v in rendered], {"source": "rendered videos"}
+    if options.hyvideo:
+        run_hyvideo(options.hyvideo, entries, options.save, ["--model", str(options.model), "--threads", str(options.threads)])
+    if options.hyvideo or options.measure:
+        folder = options.save if options.hyvideo else options.measure
+        return [read_video(folder, e["seed"]) for e in entries], {"source": "hyvideo" if options.hyvideo else str(folder)}
+    reference = Reference(options.model, options)
+    if options.reconstructed:
+        videos = [reference.reconstruct(v) for v in rendered]
+        errors = torch.stack([(v * 2 - 1 - r).square().mean() for v, r in zip(videos, rendered)])
+        decibels = 10 * torch.log10(4 / errors)
+        held_out = decibels[1::2]
+        return videos, {"source": f"autoencoder of {options.model.name}", "median_psnr_db": decibels.median().item(),
+                        "median_psnr_db_held_out": held_out.median().item(), "lowest_psnr_db": decibels.min().item()}
+    return reference.all(entries), {"source": f"diffusers on {options.model.name}", "steps": options.steps}
 
 
 def main():
@@ -151,19 +167,14 @@ def main():
     if options.write_prompts:
         options.write_prompts.write_text(json.dumps(entries, indent=1) + "\n")
         return
-    if options.measure:
-        result = report(entries, [read_video(options.measure, e["seed"]) for e in entries], source=str(options.measure))
-    elif options.rendered:
-        result = report(entries, [(render(e["scene"]) + 1) / 2 for e in entries], source="rendered videos")
-    elif options.reference:
-        videos = Generator(options.model, True, options).all(entries)
-        for entry, video in zip(entries, videos) if options.save else ():
-            options.save.mkdir(parents=True, exist_ok=True)
+    videos, facts = make(entries, options)
+    if options.save and not options.hyvideo:
+        options.save.mkdir(parents=True, exist_ok=True)
+        for entry, video in zip(entries, videos):
             save_file({"video": video[None].contiguous()}, options.save / f"{entry['seed']}.safetensors")
-        result = report(entries, videos, source=f"diffusers on {options.model.name}", steps=options.steps)
-    else:
-        result = measure_training_weights(entries, options)
-    print(json.dumps(result, indent=1))
+    if options.sheet:
+        contact_sheet(videos[:8], options.sheet)
+    print(json.dumps(report(entries, videos, **facts), indent=1))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,20 @@ The object is segmented against the recognised background; its outline over time
 """
 
 import math
+from collections import Counter
 
 import torch
 import torch.nn.functional as F
 
-from scenes import BACKGROUNDS, COLOURS, FRAMES, SIZE, background_image
+from scenes import BACKGROUNDS, COLOURS, background_image
 
 ATTRIBUTES = ("colour", "motion", "shape", "background")
+CONTRAST = 0.17  # least difference from the background, in the colour that differs most
+SMALLEST = 40  # pixels
 
 
 def find_background(video):
-    border = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    border = torch.ones(video.shape[-2:], dtype=torch.bool)
     border[5:-5, 5:-5] = False
     middle = video.median(dim=1).values
     return min(BACKGROUNDS, key=lambda n: (middle - background_image(n)).abs()[:, border].mean().item())
@@ -34,31 +37,39 @@ def find_colour(video, mask):
 
 
 def find_motion(mask, area):
-    axis = torch.arange(SIZE) + 0.5
-    x = (mask.sum(dim=1) * axis).sum(1) / area
-    y = (mask.sum(dim=2) * axis).sum(1) / area
-    dx, dy = (v[-4:].mean().item() - v[:4].mean().item() for v in (x, y))
-    growth = math.log(area[-4:].mean().item() / area[:4].mean().item())
-    time_axis = torch.arange(FRAMES).float()
-    straight = torch.corrcoef(torch.stack([y, time_axis]))[0, 1].abs().item() if y.std() > 1 else 0.0
-    if abs(growth) > 0.7:
+    """Growth by area, a circle by its extent in both directions, a bounce by a height that comes back."""
+    height, width = mask.shape[-2:]
+    x = (mask.sum(dim=1) * (torch.arange(width) + 0.5)).sum(1) / area
+    y = (mask.sum(dim=2) * (torch.arange(height) + 0.5)).sum(1) / area
+    dx, dy = (v[-3:].mean().item() - v[:3].mean().item() for v in (x, y))
+    growth = math.log(area[-3:].mean().item() / area[:3].mean().item())
+    reach_x, reach_y = (x.max() - x.min()).item(), (y.max() - y.min()).item()
+    if abs(growth) > 0.8:
         return "grow" if growth > 0 else "shrink"
-    if abs(dx) > 10 and abs(dx) > abs(dy):
-        return "right" if dx > 0 else "left"
-    if straight > 0.95 and abs(dy) > 10:
-        return "down" if dy > 0 else "up"
-    return "bounce" if (y.max() - y.min()).item() > 8 else None
+    if reach_x > 22 and reach_y > 22:
+        return "orbit"
+    if reach_x > reach_y:
+        return None if abs(dx) < 25 else "right" if dx > 0 else "left"
+    if reach_y > 14:
+        steady = y.diff().sum().abs() / y.diff().abs().sum()
+        return "bounce" if steady < 0.8 else "down" if dy > 0 else "up"
+    return None
+
+
+def find_shape_in(mask):
+    ys, xs = torch.nonzero(mask, as_tuple=True)
+    top, bottom, left, right = int(ys.min()), int(ys.max()), int(xs.min()), int(xs.max())
+    fill = mask.sum().item() / ((bottom - top + 1) * (right - left + 1))
+    cy, cx = (top + bottom) // 2, (left + right) // 2
+    if mask[cy - 1:cy + 2, cx - 1:cx + 2].mean() < 0.5:
+        return "ring"
+    return "square" if fill > 0.89 else "ball" if fill > 0.65 else "triangle"
 
 
 def find_shape(mask, area):
-    best = mask[int(area.argmax())]
-    ys, xs = torch.nonzero(best, as_tuple=True)
-    top, bottom, left, right = int(ys.min()), int(ys.max()), int(xs.min()), int(xs.max())
-    fill = best.sum().item() / ((bottom - top + 1) * (right - left + 1))
-    cy, cx = (top + bottom) // 2, (left + right) // 2
-    if best[cy - 1:cy + 2, cx - 1:cx + 2].mean() < 0.5:
-        return "ring"
-    return "square" if fill > 0.89 else "ball" if fill > 0.66 else "triangle"
+    """What most frames show in which the object is not small."""
+    votes = Counter(find_shape_in(mask[t]) for t in range(len(mask)) if area[t] > 0.4 * area.max())
+    return votes.most_common(1)[0][0]
 
 
 def classify(video):
@@ -68,9 +79,10 @@ def classify(video):
     """
     background = find_background(video)
     difference = (video - background_image(background).unsqueeze(1)).abs().amax(dim=0)
-    mask = (difference > 0.25).float()
+    mask = (difference > CONTRAST).float()
+    mask = (F.avg_pool2d(mask.unsqueeze(1), 3, 1, 1).squeeze(1) > 0.5).float()  # no single pixels
     area = mask.sum(dim=(1, 2))
-    if (area < 8).any():
+    if (area < SMALLEST).any():
         return {"background": background, "colour": None, "motion": None, "shape": None}
     return {"background": background, "colour": find_colour(video, mask), "motion": find_motion(mask, area),
             "shape": find_shape(mask, area)}

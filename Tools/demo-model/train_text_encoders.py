@@ -1,14 +1,13 @@
 """Trains the two tiny text encoders, which stay frozen afterwards.
 
 Both learn to tell a caption's shape, colour, motion and background apart: the LLaMA-style one from the layer the
-diffusion model will read (and, as a regular language model, by predicting the next token), the CLIP-style one from its
+diffusion model will read (its later layers, which nothing reads, keep their initial values), the CLIP-style one from its
 pooled output.
 """
 
 import argparse
 import json
 import random
-import time
 from pathlib import Path
 
 import torch
@@ -39,27 +38,26 @@ def captions(rng, count):
     return [caption(s, rng) for s in scenes], torch.tensor([labels(s) for s in scenes])
 
 
-def train(model, heads, step_loss, seconds, lr, name):
+def train(model, heads, step_loss, steps, lr, name):
     parameters = [*model.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01)
-    start, step, seen = time.time(), 0, []
-    while (elapsed := time.time() - start) < seconds:
+    seen = []
+    for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(1, (step + 1) / 30) * max(0.05, 1 - elapsed / seconds)
+            group["lr"] = lr * min(1, (step + 1) / 30) * max(0.05, 1 - step / steps)
         loss, right = step_loss()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         seen.append(right)
-        step += 1
-        if step % 50 == 0:
+        if step % 50 == 49:
             share = [round(v, 3) for v in torch.stack(seen[-20:]).mean(0).tolist()]
             print(f"{name} step {step} loss {loss.item():.3f} right {share}", flush=True)
-    return step, torch.stack(seen[-20:]).mean(0).tolist()
+    return torch.stack(seen[-20:]).mean(0).tolist()
 
 
-def train_clip(work, rng, seconds):
+def train_clip(work, rng, steps):
     folder = work / "text_encoder_2"
     tokenizer = CLIPTokenizerFast.from_pretrained(folder)
     model = CLIPTextModel(CLIPTextConfig(
@@ -73,15 +71,16 @@ def train_clip(work, rng, seconds):
         tokens = tokenizer(texts, padding="max_length", max_length=32, truncation=True, return_tensors="pt")
         return heads.loss(model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output, target)
 
-    steps, right = train(model, heads, step_loss, seconds, 2e-3, "CLIP")
+    right = train(model, heads, step_loss, steps, 2e-3, "CLIP")
     model.save_pretrained(folder)
     return {"steps": steps, "attribute_accuracy": right}
 
 
-def train_llama(work, rng, seconds):
+def train_llama(work, rng, steps):
     folder = work / "text_encoder"
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     crop = template_tokens(tokenizer, TEMPLATE_VIDEO)
+    torch.manual_seed(5)
     model = LlamaForCausalLM(LlamaConfig(
         vocab_size=ROWS, hidden_size=128, intermediate_size=320, num_hidden_layers=5, num_attention_heads=4,
         num_key_value_heads=2, head_dim=32, max_position_embeddings=8192, rms_norm_eps=1e-5, rope_theta=500000.0,
@@ -91,24 +90,22 @@ def train_llama(work, rng, seconds):
     heads = Heads(128)
 
     def encode(texts):
-        return tokenizer([TEMPLATE_VIDEO.format(t) for t in texts], padding="longest", return_tensors="pt")
+        """States that the transformer will read, and their mask.  The template in front is the same for all: encoded once."""
+        tokens = tokenizer([TEMPLATE_VIDEO.format(t) for t in texts], padding="longest", return_tensors="pt")
+        keys_and_values = model.model(input_ids=tokens.input_ids[:1, :crop], use_cache=True).past_key_values
+        keys_and_values.batch_repeat_interleave(len(texts))
+        out = model.model(input_ids=tokens.input_ids[:, crop:], attention_mask=tokens.attention_mask,
+                          past_key_values=keys_and_values, output_hidden_states=True)
+        return out.hidden_states[-(SKIP_LAYERS + 1)], tokens.attention_mask[:, crop:].unsqueeze(-1).float()
 
     def step_loss():
-        texts, target = captions(rng, 24)
-        tokens = encode(texts)
-        out = model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, output_hidden_states=True)
-        mask = tokens.attention_mask[:, crop:].unsqueeze(-1).float()
-        hidden = out.hidden_states[-(SKIP_LAYERS + 1)][:, crop:]
-        loss, right = heads.loss((hidden * mask).sum(1) / mask.sum(1), target)
-        following = tokens.input_ids[:, crop:].masked_fill(tokens.attention_mask[:, crop:] == 0, -100)
-        language = F.cross_entropy(out.logits[:, crop - 1:-1].flatten(0, 1), following.flatten(), ignore_index=-100)
-        return loss + 0.5 * language, right
+        texts, target = captions(rng, 32)
+        hidden, mask = encode(texts)
+        return heads.loss((hidden * mask).sum(1) / mask.sum(1), target)
 
-    steps, right = train(model, heads, step_loss, seconds, 2e-3, "LLaMA")
+    right = train(model, heads, step_loss, steps, 2e-3, "LLaMA")
     with torch.no_grad():
-        tokens = encode(captions(rng, 8)[0])
-        states = model.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask, output_hidden_states=True)
-        hidden = states.hidden_states[-(SKIP_LAYERS + 1)][:, crop:]
+        hidden, _ = encode(captions(rng, 8)[0])
     model.save_pretrained(folder)
     return {"steps": steps, "attribute_accuracy": right, "feature_std": hidden.std().item()}
 
@@ -116,14 +113,14 @@ def train_llama(work, rng, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder of everything that is trained")
-    parser.add_argument("--seconds", type=float, default=100, help="for the LLaMA-style encoder; a third for the other")
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(5)
     rng = random.Random(5)
-    facts = {"text_encoder_2": train_clip(options.work, rng, options.seconds / 3),
-             "text_encoder": train_llama(options.work, rng, options.seconds)}
+    facts = {"text_encoder_2": train_clip(options.work, rng, options.steps),
+             "text_encoder": train_llama(options.work, rng, options.steps)}
     (options.work / "text_facts.json").write_text(json.dumps(facts, indent=1))
     print(json.dumps(facts))
 

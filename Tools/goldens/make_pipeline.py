@@ -12,7 +12,7 @@ from tencent_layout import load_transformer, load_vae
 PROMPT = "A red ball moves from left to right on a black background."
 OTHER_NEGATIVE = "A blue square rises upwards, light background."
 HEIGHT, WIDTH, FRAMES = 48, 80, 9
-STEPS, SHIFT, CFG, SEED = 4, 3.0, 3.0, 7
+STEPS, CFG, SEED = 4, 3.0, 7
 GUIDANCE_INPUT = 6016.0  # 6.0 x 1000, both rounded to bfloat16 as the network was used
 
 
@@ -50,7 +50,8 @@ def velocity(transformer, latents, sigma, text):
 def generate(out):
     defaults = json.loads((DEMO / "model.json").read_text())["defaults"]
     transformer, vae, encode = load_transformer(DEMO), load_vae(DEMO), TextEncoders(DEMO, defaults)
-    levels = sigmas(STEPS, SHIFT, reverse=True)
+    shift = defaults["flow_shift"]
+    levels = sigmas(STEPS, shift, reverse=True)
     noise = torch.randn(1, 16, (FRAMES - 1) // 4 + 1, HEIGHT // 8, WIDTH // 8, generator=torch.Generator().manual_seed(SEED))
     negatives = {"default_negative": defaults["negative_prompt"], "other_negative": OTHER_NEGATIVE}
     positive = encode(PROMPT)
@@ -74,7 +75,7 @@ def generate(out):
     save(out / "pipeline" / "cfg.safetensors", tensors)
     write_json(out / "pipeline" / "cfg.json", {
         "prompt": PROMPT, "negative_prompts": negatives, "height": HEIGHT, "width": WIDTH, "frames": FRAMES, "steps": STEPS,
-        "flow_shift": SHIFT, "cfg_scale": CFG, "embedded_guidance": defaults["embedded_guidance"],
+        "flow_shift": shift, "cfg_scale": CFG, "embedded_guidance": defaults["embedded_guidance"],
         "guidance_input": GUIDANCE_INPUT, "seed_of_torch_cpu_generator": SEED,
         "velocity": "negative + cfg_scale x (positive - negative), in float32",
         "decoder_output": "raw network output [3, frames, height, width] of the first case's final latents",
