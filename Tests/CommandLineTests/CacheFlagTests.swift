@@ -42,7 +42,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ["teacache", "rel_l1_thresh=0.15"], ["teacache-ascend", "rel_l1_thresh=0.15"], ["fbcache", "rel_l1_thresh=0.2"],
+    ["teacache", "rel_l1_thresh=0.3"], ["teacache-ascend", "rel_l1_thresh=0.15"], ["fbcache", "rel_l1_thresh=0.2"],
     ["taylorseer"], ["taylorseer", "scope=velocity"], ["easycache", "thresh=0.1"],
     ["magcache", "mag_ratios=1,1.1,1.05,1.02,1.01,1,0.99,0.98,0.97,0.95"],
   ])

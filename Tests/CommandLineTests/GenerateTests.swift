@@ -27,7 +27,7 @@ import Testing
     let last = try #require(latents["latents"]).tensor
     expectClose(last, try golden.tensor("latents_after_step").slice(0, 19..<20), relative: 1e-3, "latents")
     let video = try #require(try Checkpoint(path: folder.path("frames.safetensors"))["video"]).tensor
-    #expect(video.shape == [1, 3, 17, 64, 64] && video.floats().allSatisfy { (0...1).contains($0) })
+    #expect(video.shape == [1, 3, 17, 96, 128] && video.floats().allSatisfy { (0...1).contains($0) })
 
     let report = try JSONValue(contentsOf: folder.path("report.json")).object
     let keys = [

@@ -26,7 +26,7 @@ import Testing
     let parts = try #require(try JSONValue(contentsOf: folder.path("a.json")).array)
     #expect(
       parts.compactMap { $0.object?["part"]?.string } == ["transformer", "vae", "text_encoder", "text_encoder_2"])
-    #expect(parts.compactMap { $0.object?["tensor_count"]?.int } == [136, 184, 48, 36])
+    #expect(parts.compactMap { $0.object?["tensor_count"]?.int } == [136, 188, 48, 36])
     #expect(parts[0].object?["architecture"]?.string?.contains("cfgdistill") == true)
   }
 

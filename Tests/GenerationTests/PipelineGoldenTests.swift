@@ -48,7 +48,7 @@ import Tokenizers
     #expect(recorder.warnings.isEmpty)
 
     try pipeline.decode(latents, tiling: true, into: recorder)
-    #expect(recorder.frames.map(\.shape) == [[1, 3, 17, 64, 64]])
+    #expect(recorder.frames.map(\.shape) == [[1, 3, 17, 96, 128]])
     let pixels = try #require(recorder.frames.first)
     let raw = try golden.tensor("decoder_output").floats()
     let reference = raw.map { min(max($0 / 2 + 0.5, 0), 1) }
@@ -122,9 +122,9 @@ import Tokenizers
     var request = GenerationRequest(prompt: prompt, seed: 3, defaults: model.defaults)
     (request.steps, request.frames) = (2, 1)
     let latents = try pipeline.denoise(request, texts: pipeline.encode([request])[0])
-    #expect(latents.shape == [1, 16, 1, 8, 8])
+    #expect(latents.shape == [1, 16, 1, 12, 16])
     try pipeline.decode(latents, tiling: true, into: recorder)
-    #expect(recorder.frames.map(\.shape) == [[1, 3, 1, 64, 64]])
+    #expect(recorder.frames.map(\.shape) == [[1, 3, 1, 96, 128]])
     let video = try PromptTokenizer(model)(prompt, frames: 17)
     let picture = try PromptTokenizer(model)(prompt, frames: 1)
     #expect(video.templated.prefixCount == 95 && picture.templated.prefixCount == 36)
