@@ -82,7 +82,7 @@ import Testing
     try SafetensorsWriter.write([("latents", noise)], to: folder.path("noise.safetensors"))
     try expectRefused(
       prompt + ["--initial-noise", folder.path("noise.safetensors"), "--output", folder.path("a.mp4")],
-      naming: ["--initial-noise", "[1, 16, 5, 8, 8]"])
+      naming: ["--initial-noise", "[1, 16, 5, 12, 16]"])
   }
 
   @Test func `a tokenizer with more ids than the encoder has rows is refused`() throws {

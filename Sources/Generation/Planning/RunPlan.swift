@@ -8,7 +8,7 @@ public struct RunPlan: Sendable {
     /// Steps or tiles.
     public let units: Int
     /// The largest resident size of the process: program, tensors, working memory, blocks kept for reuse and weights in memory.
-    public let hostPeakBytes: Int
+    public fileprivate(set) var hostPeakBytes: Int
     /// The same of the device's own memory; 0 where the device computes in the host's.
     public let devicePeakBytes: Int
     /// Of the peak, at most so much is tensors, working memory and blocks kept for reuse.
@@ -24,13 +24,21 @@ public struct RunPlan: Sendable {
     public let work: OperationCounts
   }
 
-  public let stages: [Stage]
+  public private(set) var stages: [Stage]
   /// A step that computes all blocks, and one that a step cache skips, where there is one.
   public let denseStep: OperationCounts
   public let skippedStep: OperationCounts?
   public let setting: PlanSetting
   /// Of the program itself: code, libraries, tables.
-  public let programBytes: Int
+  public private(set) var programBytes: Int
+
+  /// The same plan for a program that has grown since.
+  public func adding(programBytes grown: Int) -> RunPlan {
+    var result = self
+    result.programBytes += grown
+    for index in stages.indices { result.stages[index].hostPeakBytes += grown }
+    return result
+  }
 
   public var hostPeakBytes: Int { stages.map(\.hostPeakBytes).max() ?? 0 }
   public var devicePeakBytes: Int { stages.map(\.devicePeakBytes).max() ?? 0 }
