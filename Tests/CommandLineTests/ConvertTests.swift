@@ -78,9 +78,21 @@ import Testing
         values = stored.tensor.floats()
       }
       expectClose(Tensor(values, shape: stored.shape), tensor.tensor, relative: bound, tensor.name)
+      if stored.blocks == .q80 { expectHalfSteps(values, tensor.tensor.floats(), tensor.name) }
     }
     let inspected = try Program.run(["inspect", path])
     #expect(inspected.output.contains("names of Tencent") && inspected.output.contains(format.description))
+  }
+
+  /// Every number of a block is within half a step, 1/127 of the block's largest, and what half precision takes from the factor.
+  private func expectHalfSteps(_ stored: [Float], _ original: [Float], _ name: String) {
+    for start in stride(from: 0, to: original.count, by: 32) {
+      let block = start..<start + 32
+      let largest = original[block].reduce(0) { max($0, $1.magnitude) }
+      let bound = largest * (0.5 / 127 + 0x1p-11) * 1.001 + 0x1p-24
+      let worst = block.reduce(Float(0)) { max($0, (stored[$1] - original[$1]).magnitude) }
+      if worst > bound { Issue.record("\(name), block at \(start): \(worst) off, at most \(bound) expected") }
+    }
   }
 
   @Test func `numbers that blocks cannot hold are refused and leave no file`() throws {
