@@ -77,8 +77,8 @@ let package = Package(
     .testTarget(
       name: "GenerationTests",
       dependencies: [
-        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers",
-        "HunyuanVideo", "Generation", "TensorTesting",
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "AscendBackend", "Collectives", "Checkpoints",
+        "Tokenizers", "Layers", "HunyuanVideo", "Generation", "TensorTesting",
       ]),
     .testTarget(name: "CollectivesTests", dependencies: ["TensorCore", "Collectives", "TensorTesting"]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),

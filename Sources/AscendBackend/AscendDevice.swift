@@ -21,6 +21,8 @@ public final class AscendDevice: @unchecked Sendable {
   }
 
   private var state: State?
+  /// Of a device that computes nothing.
+  private let dryRun: DryRun?
 
   /// How a device takes its memory.
   public enum Memory: Sendable {
@@ -32,12 +34,25 @@ public final class AscendDevice: @unchecked Sendable {
 
   /// Opens a device.
   /// - Throws: `AscendError` where CANN is too old, has no such device or refuses.
-  public init(index: Int, libraries: CANNLibraries, memory: Memory = .pooled) throws(AscendError) {
+  public convenience init(index: Int, libraries: CANNLibraries, memory: Memory = .pooled) throws(AscendError) {
+    try self.init(index: index, libraries: libraries, memory: memory, dryRun: nil)
+  }
+
+  /// Opens a device that checks every call and books its memory, but computes nothing.
+  /// - Parameter byteCount: its memory.
+  convenience init(dryRunIn libraries: CANNLibraries, byteCount: Int) throws(AscendError) {
+    let dryRun = try DryRun(libraries, byteCount: byteCount)
+    try self.init(index: 0, libraries: libraries, memory: .pooled, dryRun: dryRun)
+  }
+
+  private init(index: Int, libraries: CANNLibraries, memory: Memory, dryRun: DryRun?) throws(AscendError) {
     let functions = try RuntimeFunctions(libraries)
+    self.dryRun = dryRun
     self.libraries = libraries
     self.functions = functions
     self.index = index
     let (chip, stream, staging) = try thread.run { () throws(AscendError) in
+      dryRun?.open()
       let count = try AscendDevice.count(functions)
       if !(0..<count).contains(index) { throw .noSuchDevice(index: index, count: count) }
       try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
@@ -48,7 +63,8 @@ public final class AscendDevice: @unchecked Sendable {
       guard let stream = created else {
         throw .callFailed(function: "aclrtCreateStreamWithConfig", status: 0, message: "no stream")
       }
-      return (chip, Transferred(stream), Transferred(try Staging(functions: functions, stream: stream)))
+      let staging = try Staging(functions: functions, stream: stream, isDry: dryRun != nil)
+      return (chip, Transferred(stream), Transferred(staging))
     }
     self.chip = chip
     let pool = MemoryPool(functions: functions, policy: memory == .pooled ? .segments(byteCount: 64 << 20) : .direct) {
@@ -67,6 +83,7 @@ public final class AscendDevice: @unchecked Sendable {
       state.staging.close()
       _ = functions.destroyStream(state.stream)
       _ = functions.resetDevice(Int32(index))
+      dryRun?.close()
     }
   }
 
@@ -115,7 +132,8 @@ public final class AscendDevice: @unchecked Sendable {
   }
 
   /// Copies dense host memory into a dense device tensor.
-  func copy(_ source: UnsafeRawPointer, to tensor: Tensor, operation: String) throws(BackendError) {
+  /// - Parameter source: nil where the contents do not matter.
+  func copy(_ source: UnsafeRawPointer?, to tensor: Tensor, operation: String) throws(BackendError) {
     guard let staging = state?.staging, let target = tensor.deviceStorage?.deviceAddress else { return }
     let start = target + tensor.offset * tensor.dtype.byteCount
     try reporting(operation) { () throws(AscendError) in
@@ -140,6 +158,17 @@ public final class AscendDevice: @unchecked Sendable {
       throw .libraryFailure(library: "CANN", operation: "\(function) for \(operation)", status: "\(status): \(message)")
     }
   }
+
+  // MARK: Dry runs
+
+  /// Whether contents do not matter: there are none.
+  var isDry: Bool { dryRun != nil }
+
+  /// What has been put on the stream since the last time.
+  func takeDryKernels() -> [DryKernel] { dryRun?.takeKernels() ?? [] }
+
+  /// The most memory that was taken from the device at a time since the last call.
+  func takeDryPeak() -> Int { thread.run { dryRun?.takePeakBytes() ?? 0 } }
 
   // MARK: From any thread
 

@@ -66,9 +66,12 @@ final class DeviceRotaryTables: Sendable {
       }
     }
     if let known { return known }
-    let table = Table(
-      cosines: try backend.uploadAsIs(Self.widened(source.cosines, source.pairing)),
-      sines: try backend.uploadAsIs(Self.widened(source.sines, source.pairing)))
+    func uploaded(_ angles: Tensor) throws(BackendError) -> Tensor {
+      try backend.uploaded([1, angles.shape[0], 1, 2 * angles.shape[1]], .float32) {
+        Self.widened(angles, source.pairing)
+      }
+    }
+    let table = Table(cosines: try uploaded(source.cosines), sines: try uploaded(source.sines))
     entries.withLock { entries in
       if entries.count == Self.capacity { entries.removeFirst() }
       entries.append(Entry(source: source, table: table))

@@ -19,15 +19,18 @@ final class Staging {
 
   private let functions: RuntimeFunctions
   private let stream: aclrtStream
+  /// Whether there is nothing to be read or written: copies are asked for all the same.
+  private let isDry: Bool
   private var buffers: [Buffer] = []
   private var next = 0
 
   /// The size of a buffer: large enough that a copy runs at the bus's rate.
   private static let byteCount = 8 << 20
 
-  init(functions: RuntimeFunctions, stream: aclrtStream) throws(AscendError) {
+  init(functions: RuntimeFunctions, stream: aclrtStream, isDry: Bool = false) throws(AscendError) {
     self.functions = functions
     self.stream = stream
+    self.isDry = isDry
     for _ in 0..<2 {
       var address: UnsafeMutableRawPointer?
       try functions.check(functions.allocateHost(&address, Staging.byteCount), "aclrtMallocHost")
@@ -39,7 +42,8 @@ final class Staging {
   }
 
   /// Puts copies of host memory on the stream. The host memory may change as soon as this returns.
-  func upload(_ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, byteCount: Int) throws(AscendError) {
+  /// - Parameter source: nil where the contents do not matter.
+  func upload(_ source: UnsafeRawPointer?, to target: UnsafeMutableRawPointer, byteCount: Int) throws(AscendError) {
     var done = 0
     while done < byteCount {
       let count = min(Staging.byteCount, byteCount - done)
@@ -49,7 +53,7 @@ final class Staging {
         try functions.check(functions.synchronizeEvent(buffers[index].event), "aclrtSynchronizeEvent")
       }
       let buffer = buffers[index]
-      buffer.address.copyMemory(from: source + done, byteCount: count)
+      if let source { buffer.address.copyMemory(from: source + done, byteCount: count) }
       try functions.check(
         functions.copy(target + done, byteCount - done, buffer.address, count, ACL_MEMCPY_HOST_TO_DEVICE, stream),
         "aclrtMemcpyAsync")
@@ -71,7 +75,7 @@ final class Staging {
           buffer.address, Staging.byteCount, source + done, count, ACL_MEMCPY_DEVICE_TO_HOST, stream),
         "aclrtMemcpyAsync")
       try functions.check(functions.synchronize(stream), "aclrtSynchronizeStream")
-      (target + done).copyMemory(from: buffer.address, byteCount: count)
+      if !isDry { (target + done).copyMemory(from: buffer.address, byteCount: count) }
       done += count
     }
   }

@@ -9,7 +9,7 @@ extension AscendBackend {
     precondition(tensor.dtype.isFloatingPoint, "upload: \(tensor) does not hold floating-point numbers")
     return try device.perform { () throws(BackendError) in
       if tensor.deviceStorage != nil { return try converted(tensor, to: activationType) }
-      return try converted(try uploadAsIs(HostElements.deviceReadable(tensor)), to: activationType)
+      return try converted(try uploadReadable(tensor), to: activationType)
     }
   }
 
@@ -26,9 +26,25 @@ extension AscendBackend {
 
   /// A dense host tensor on the device in its own type.
   func uploadAsIs(_ tensor: Tensor) throws(BackendError) -> Tensor {
-    let target = try device.tensor(tensor.shape, tensor.dtype, for: "upload of \(tensor)")
-    if tensor.count == 0 { return target }
-    try device.copy(tensor.hostPointer, to: target, operation: "upload of \(tensor)")
+    try uploaded(tensor.shape, tensor.dtype) { tensor }
+  }
+
+  /// A host tensor on the device, in its own type where the device has that.
+  func uploadReadable(_ tensor: Tensor) throws(BackendError) -> Tensor {
+    try uploaded(tensor.shape, HostElements.readableType(tensor.dtype)) { HostElements.deviceReadable(tensor) }
+  }
+
+  /// A tensor on the device with contents that the host makes, dense and of the same type: a dry run does without them.
+  func uploaded(_ shape: Shape, _ dtype: DType, contents: () -> Tensor) throws(BackendError) -> Tensor {
+    let operation = "upload of \(dtype)\(shape)"
+    let target = try device.tensor(shape, dtype, for: operation)
+    if shape.count == 0 { return target }
+    if device.isDry {
+      try device.copy(nil, to: target, operation: operation)
+    } else {
+      let source = contents()
+      try device.copy(source.hostPointer, to: target, operation: operation)
+    }
     return target
   }
 
@@ -43,12 +59,18 @@ extension AscendBackend {
 
 /// Host tensors in a form that the device can take.
 enum HostElements {
-  /// Dense, in a type that the device converts by itself; 8-bit and 64-bit floats become float32 here.
-  static func deviceReadable(_ tensor: Tensor) -> Tensor {
-    switch tensor.dtype {
-    case .float32, .float16, .bfloat16: tensor.isContiguous ? tensor : copied(tensor)
-    default: float32(tensor)
+  /// A type that the device converts by itself: 8-bit and 64-bit floats become float32 on the host.
+  static func readableType(_ dtype: DType) -> DType {
+    switch dtype {
+    case .float32, .float16, .bfloat16: dtype
+    default: .float32
     }
+  }
+
+  /// Dense, in that type.
+  static func deviceReadable(_ tensor: Tensor) -> Tensor {
+    if readableType(tensor.dtype) != tensor.dtype { return float32(tensor) }
+    return tensor.isContiguous ? tensor : copied(tensor)
   }
 
   /// Dense float32.

@@ -8,8 +8,10 @@ extension AscendBackend {
   public func adopt(_ weight: Weight) throws(BackendError) -> Weight {
     try device.perform { () throws(BackendError) in
       if weight.tensor.deviceStorage != nil { return weight }
-      let host = weight.encoding.isPlain ? HostElements.deviceReadable(weight.tensor) : weight.dequantized()
-      return Weight(name: weight.name, tensor: try converted(try uploadAsIs(host), to: activationType))
+      let stored =
+        try weight.encoding.isPlain
+        ? uploadReadable(weight.tensor) : uploaded(weight.shape, .float32) { weight.dequantized() }
+      return Weight(name: weight.name, tensor: try converted(stored, to: activationType))
     }
   }
 }

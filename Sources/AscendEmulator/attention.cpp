@@ -16,6 +16,13 @@ struct Problem {
   std::vector<int64_t> lengths;
 };
 
+// As prompt_flash_attention_tiling.cpp (ops-transformer) has it for an Atlas A2: 16 MiB for the system, and for each of at most
+// 48 cores two float32 results of either product; a core has at most 512 queries and 1024 keys at a time.
+size_t tilingWorkspace(const Problem &a) {
+  size_t queries = size_t(std::min<int64_t>(a.queries, 512)), keys = size_t(std::min<int64_t>(a.keys, 1024));
+  return (size_t(16) << 20) + 48 * 4 * 2 * queries * (keys + size_t(a.size));
+}
+
 // One head: `out` [queries, size] and the logarithms of the denominators.
 void attend(const Problem &a, const float *q, const float *k, const float *v, const float *hidden, int64_t valid,
             float *out, float *logarithms) {
@@ -75,7 +82,7 @@ EMULATOR_PHASE_ONE(
     int64_t sparseMode, int64_t innerPrecise, int64_t blockSize, int64_t antiquantMode, bool softmaxLseFlag,
     int64_t keyAntiquantMode, int64_t valueAntiquantMode, const aclTensor *attentionOut, const aclTensor *softmaxLse) {
   return prepare("aclnnFusedInferAttentionScoreV2", workspaceSize, executor, [&](Preparation &p) {
-    Operand q = p.tensor(query, "query"), z = p.tensor(attentionOut, "attentionOut");
+    Operand q = p.tensor(query, "query"), z = p.result(attentionOut, "attentionOut");
     auto ks = p.list(key, "key"), vs = p.list(value, "value");
     p.require(ks.size() == 1 && vs.size() == 1, "key and value are not lists of one");
     Operand k = ks[0], v = vs[0];
@@ -126,12 +133,17 @@ EMULATOR_PHASE_ONE(
     }
     p.require(softmaxLseFlag == (softmaxLse != nullptr), "softmaxLse and its flag disagree");
     if (softmaxLse) {
-      logarithms.push_back(p.tensor(softmaxLse, "softmaxLse"));
+      logarithms.push_back(p.result(softmaxLse, "softmaxLse"));
       p.require(logarithms[0].type == ACL_FLOAT, "softmaxLse is not float32");
       p.requireShape(logarithms[0], {a.batch, a.heads, a.queries, 1}, "softmaxLse");
       p.require(logarithms[0].isDense(), "softmaxLse has gaps");
     }
+    double pairs = 0;
+    for (int64_t item = 0; item < a.batch; item++)
+      pairs += double(a.lengths.empty() ? a.keys : a.lengths[a.lengths.size() == 1 ? 0 : size_t(item)]);
+    p.operations = 4 * pairs * double(a.heads * a.queries * a.size);
     p.workspace = 4097;
+    p.working = tilingWorkspace(a);
     p.kernel = [=] {
       auto qs = read(q), keys = read(k), values = read(v);
       auto mask = hidden.empty() ? std::vector<float>() : read(hidden[0]);

@@ -16,7 +16,7 @@ EMULATOR_PHASE_ONE(
     const aclIntArray *padding, const aclIntArray *dilation, bool transposed, const aclIntArray *outputPadding,
     int64_t groups, aclTensor *output, int8_t mathType) {
   return prepare("aclnnConvolution", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(input, "input"), w = p.tensor(weight, "weight"), z = p.tensor(output, "output");
+    Operand x = p.tensor(input, "input"), w = p.tensor(weight, "weight"), z = p.result(output, "output");
     for (auto *operand : {&x, &w, &z}) {
       checkVolume(p, *operand, "an operand");
       p.requireSameType(*operand, x, "an operand");
@@ -39,8 +39,14 @@ EMULATOR_PHASE_ONE(
     Extents expected = {x.extents[0], w.extents[0]};
     for (size_t axis = 2; axis < 5; axis++) expected.push_back(x.extents[axis] - w.extents[axis] + 1);
     p.requireShape(z, expected, "output");
-    // Blocked copies of input and weight.
-    p.workspace = uint64_t((x.count() + w.count()) * 2 + 77);
+    p.operations = 2 * double(z.count()) * double(w.count() / w.extents[0]);
+    p.workspace = 77;
+    // NDC1HWC0 of input and output, FRACTAL_Z_3D of the weight, each in blocks of 16 channels; gaps go with the input's.
+    auto blocked = [](int64_t channels) { return (channels + 15) / 16 * 16; };
+    int64_t inputs = blocked(x.extents[1]), outputs = blocked(z.extents[1]);
+    p.working = 2 * size_t(x.count() / x.extents[1] * inputs + z.count() / z.extents[1] * outputs +
+                           w.count() / (w.extents[0] * w.extents[1]) * inputs * outputs);
+    p.takesGaps = true;
     p.kernel = [=] {
       auto values = read(x), factors = read(w);
       auto first = terms.empty() ? std::vector<float>(size_t(z.extents[1])) : read(terms[0]);
@@ -92,7 +98,7 @@ static void gather(const Operand &x, const Operand &z, const std::function<int64
 
 EMULATOR_PHASE_ONE(aclnnReplicationPad3d, const aclTensor *self, const aclIntArray *padding, aclTensor *out) {
   return prepare("aclnnReplicationPad3d", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     p.require(x.rank() == 5 && z.rank() == 5, "self is not [B, C, F, H, W]");
     p.requireFloating(x, "self");
     p.requireSameType(x, z, "out");
@@ -118,7 +124,7 @@ EMULATOR_PHASE_ONE(
     aclnnUpsampleNearest3d, const aclTensor *self, const aclIntArray *outputSize, double scalesD, double scalesH,
     double scalesW, aclTensor *out) {
   return prepare("aclnnUpsampleNearest3d", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     checkVolume(p, x, "self");
     checkVolume(p, z, "out");
     p.requireFloating(x, "self");

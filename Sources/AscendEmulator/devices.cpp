@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "emulator.h"
 #include "include/ascend_emulator.h"
@@ -14,6 +15,7 @@ namespace {
 thread_local int threadDevice = -1;
 thread_local std::string message;
 thread_local std::string handedOut;
+thread_local Devices *threadDevices = nullptr;
 
 // Address space for device memory, never given out twice: what has been freed stays recognizable.
 constexpr size_t addressSpace = size_t(1) << 40;
@@ -26,6 +28,7 @@ uintptr_t reserve() {
 }  // namespace
 
 Devices &devices() {
+  if (threadDevices) return *threadDevices;
   static Devices *const shared = [] {
     auto *made = new Devices;
     made->nextAddress = reserve();
@@ -33,6 +36,16 @@ Devices &devices() {
     return made;
   }();
   return *shared;
+}
+
+Devices *exchangeThreadDevices(Devices *own) {
+  threadDevice = -1;
+  return std::exchange(threadDevices, own);
+}
+
+void Devices::book(int device, size_t size) {
+  used[size_t(device)] += size;
+  peak[size_t(device)] = std::max(peak[size_t(device)], used[size_t(device)]);
 }
 
 std::pair<const uintptr_t, Allocation> *Devices::find(const void *address) {
@@ -48,6 +61,7 @@ std::byte *Devices::bytes(const void *address, size_t size, const std::string &w
   if (!found) throw Refusal{wrongMemory, what + ": not in device memory, or freed"};
   size_t offset = reinterpret_cast<uintptr_t>(address) - found->first;
   if (offset + size > found->second.size) throw Refusal{wrongMemory, what + ": beyond the end of its memory"};
+  if (isDry) return nullptr;
   return found->second.bytes.data() + offset;
 }
 
@@ -65,7 +79,7 @@ void Devices::run(Stream &stream, uint64_t position) {
     stream.tasks.pop_front();
     stream.done++;
     try {
-      task.body();
+      if (!isDry) task.body();
     } catch (const Refusal &refusal) {
       std::string text = task.name + ", while running: " + refusal.text;
       if (refusal.status != kernelFailed) violations.push_back(text);
@@ -194,6 +208,7 @@ void ascend_emulator_reset(int count, size_t bytes) {
   all.count = count;
   all.capacity = bytes;
   all.used.assign(size_t(count), 0);
+  all.peak.assign(size_t(count), 0);
   all.references.clear();
   all.memory.clear();
   all.pinned.clear();

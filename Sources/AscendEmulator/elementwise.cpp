@@ -40,7 +40,7 @@ float rounded(float value, aclDataType type) {
 using Binary = std::function<float(float, float)>;
 
 void binary(Preparation &p, const aclTensor *self, const aclTensor *other, aclTensor *out, Binary f) {
-  Operand x = p.tensor(self, "self"), y = p.tensor(other, "other"), z = p.tensor(out, "out");
+  Operand x = p.tensor(self, "self"), y = p.tensor(other, "other"), z = p.result(out, "out");
   for (auto *operand : {&x, &y, &z}) p.requireFloating(*operand, "an operand");
   p.requireShape(z, broadcast(p, x.extents, y.extents), "out");
   aclDataType type = promoted(x.type, y.type);
@@ -52,7 +52,7 @@ void binary(Preparation &p, const aclTensor *self, const aclTensor *other, aclTe
 }
 
 void unary(Preparation &p, const aclTensor *self, aclTensor *out, std::function<float(float)> f) {
-  Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+  Operand x = p.tensor(self, "self"), z = p.result(out, "out");
   p.requireFloating(x, "self");
   p.requireShape(z, x.extents, "out");
   p.requireSameType(x, z, "out");
@@ -122,7 +122,7 @@ EMULATOR_PHASE_ONE(aclnnAddcmul, const aclTensor *self, const aclTensor *tensor1
           const aclScalar *value, aclTensor *out) {
   return prepare("aclnnAddcmul", workspaceSize, executor, [&](Preparation &p) {
     Operand x = p.tensor(self, "self"), y = p.tensor(tensor1, "tensor1"), z = p.tensor(tensor2, "tensor2");
-    Operand result = p.tensor(out, "out");
+    Operand result = p.result(out, "out");
     float factor = float(p.number(value, "value"));
     for (auto *operand : {&x, &y, &z, &result}) {
       p.requireFloating(*operand, "an operand");
@@ -166,7 +166,7 @@ EMULATOR_PHASE_TWO(aclnnGeluV2);
 
 EMULATOR_PHASE_ONE(aclnnIsFinite, const aclTensor *self, aclTensor *out) {
   return prepare("aclnnIsFinite", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     p.requireFloating(x, "self");
     p.require(z.type == ACL_BOOL, "out does not hold booleans");
     p.requireShape(z, x.extents, "out");

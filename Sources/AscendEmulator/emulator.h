@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "../CAscend/ascend_operators.h"
@@ -87,7 +88,13 @@ struct Devices {
   uintptr_t nextAddress = 0, lastAddress = 0;
   uint64_t nextAllocation = 1;
   long allocationsUntilFailure = 0, kernelsUntilFailure = 0;
+  // Whether memory has no contents and nothing runs; the accounts of what would have, and the most memory used, by device.
+  bool isDry = false;
+  std::map<std::tuple<std::string, double, size_t, size_t, size_t>, long> accounts;
+  std::vector<size_t> peak = std::vector<size_t>(2);
 
+  // Books memory of a device.
+  void book(int device, size_t size);
   // The allocation that holds an address, or null.
   std::pair<const uintptr_t, Allocation> *find(const void *address);
   // The bytes of `size` at a device address. Refuses addresses of the host, of freed memory and across a block's end.
@@ -97,7 +104,10 @@ struct Devices {
   void run(Stream &stream, uint64_t position);
 };
 
+// Those of the calling thread where it has its own, else those of the process.
 Devices &devices();
+// Gives the calling thread devices of its own, or, given null, takes them away again. Returns those it had.
+Devices *exchangeThreadDevices(Devices *own);
 
 // The device of the calling thread; refuses threads without one.
 int currentDevice();

@@ -7,7 +7,7 @@ using namespace emulator;
 
 EMULATOR_PHASE_ONE(aclnnCast, const aclTensor *self, aclDataType dtype, aclTensor *out) {
   return prepare("aclnnCast", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     p.require(z.type == dtype, "out has another type than asked for");
     p.requireShape(z, x.extents, "out");
     p.kernel = [=] { write(z, read(x)); };
@@ -17,9 +17,10 @@ EMULATOR_PHASE_TWO(aclnnCast);
 
 EMULATOR_PHASE_ONE(aclnnInplaceCopy, aclTensor *selfRef, const aclTensor *src) {
   return prepare("aclnnInplaceCopy", workspaceSize, executor, [&](Preparation &p) {
-    Operand z = p.tensor(selfRef, "selfRef"), x = p.tensor(src, "src");
+    Operand z = p.result(selfRef, "selfRef"), x = p.tensor(src, "src");
     p.requireShape(z, x.extents, "selfRef");
     p.workspace = 97;
+    p.takesGaps = true;
     p.kernel = [=] { write(z, read(x)); };
   });
 }
@@ -28,7 +29,7 @@ EMULATOR_PHASE_TWO(aclnnInplaceCopy);
 EMULATOR_PHASE_ONE(aclnnCat, const aclTensorList *tensors, int64_t dim, aclTensor *out) {
   return prepare("aclnnCat", workspaceSize, executor, [&](Preparation &p) {
     auto members = p.list(tensors, "tensors");
-    Operand z = p.tensor(out, "out");
+    Operand z = p.result(out, "out");
     p.require(!members.empty() && members.size() <= 32, "a list has 1 to 32 members");
     p.require(dim >= 0 && size_t(dim) < z.rank(), "no such axis");
     Extents whole = members[0].extents;
@@ -57,7 +58,7 @@ EMULATOR_PHASE_TWO(aclnnCat);
 
 EMULATOR_PHASE_ONE(aclnnEmbedding, const aclTensor *weight, const aclTensor *indices, const aclTensor *out) {
   return prepare("aclnnEmbedding", workspaceSize, executor, [&](Preparation &p) {
-    Operand table = p.tensor(weight, "weight"), ids = p.tensor(indices, "indices"), z = p.tensor(out, "out");
+    Operand table = p.tensor(weight, "weight"), ids = p.tensor(indices, "indices"), z = p.result(out, "out");
     p.require(table.rank() == 2, "weight is no matrix");
     p.require(ids.type == ACL_INT32 || ids.type == ACL_INT64, "indices are neither int32 nor int64");
     p.requireSameType(z, table, "out");
@@ -81,7 +82,7 @@ EMULATOR_PHASE_TWO(aclnnEmbedding);
 
 EMULATOR_PHASE_ONE(aclnnConstantPadNd, const aclTensor *self, const aclIntArray *pad, const aclScalar *value, aclTensor *out) {
   return prepare("aclnnConstantPadNd", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     auto amounts = p.integers(pad, "pad");
     float filling = float(p.number(value, "value"));
     p.requireSameType(x, z, "out");
@@ -151,7 +152,7 @@ static float blockwiseSum(const std::vector<float> &values) {
 
 EMULATOR_PHASE_ONE(aclnnMean, const aclTensor *self, const aclIntArray *dim, bool keepDim, aclDataType dtype, aclTensor *out) {
   return prepare("aclnnMean", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     p.requireFloating(x, "self");
     p.require(z.type == dtype, "out has another type than asked for");
     reduce(p, x, z, p.integers(dim, "dim"), keepDim,
@@ -163,7 +164,7 @@ EMULATOR_PHASE_TWO(aclnnMean);
 EMULATOR_PHASE_ONE(aclnnReduceSum, const aclTensor *self, const aclIntArray *dims, bool keepDims, aclDataType dtype,
           aclTensor *out) {
   return prepare("aclnnReduceSum", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     p.requireFloating(x, "self");
     p.require(z.type == dtype, "out has another type than asked for");
     reduce(p, x, z, p.integers(dims, "dims"), keepDims, blockwiseSum);
@@ -173,7 +174,7 @@ EMULATOR_PHASE_TWO(aclnnReduceSum);
 
 EMULATOR_PHASE_ONE(aclnnAll, const aclTensor *self, const aclIntArray *dim, bool keepdim, aclTensor *out) {
   return prepare("aclnnAll", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), z = p.result(out, "out");
     p.require(z.type == ACL_BOOL || z.type == ACL_UINT8, "out holds neither booleans nor bytes");
     reduce(p, x, z, p.integers(dim, "dim"), keepdim, [](const std::vector<float> &values) {
       return std::all_of(values.begin(), values.end(), [](float value) { return value != 0; }) ? 1.0f : 0.0f;

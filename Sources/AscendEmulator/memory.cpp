@@ -22,10 +22,10 @@ EMULATOR_EXPORT aclError aclrtMalloc(void **address, size_t size, aclrtMemMalloc
     if (!all.nextAddress || taken + 8192 > all.lastAddress - all.nextAddress)
       throw Refusal{invalidParameter, "no addresses are left to emulate with"};
     // Not a number in every floating-point type.
-    Allocation block{size, device, all.nextAllocation++, std::vector<std::byte>(size, std::byte(0xFF))};
+    Allocation block{size, device, all.nextAllocation++, std::vector<std::byte>(all.isDry ? 0 : size, std::byte(0xFF))};
     uintptr_t start = all.nextAddress;
     all.nextAddress += (taken + 4095) / 4096 * 4096 + 4096;
-    all.used[size_t(device)] += taken;
+    all.book(device, taken);
     all.memory.emplace(start, std::move(block));
     *address = reinterpret_cast<void *>(start);
   });

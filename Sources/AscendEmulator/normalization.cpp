@@ -46,7 +46,7 @@ EMULATOR_PHASE_ONE(
     aclnnLayerNorm, const aclTensor *input, const aclIntArray *normalizedShape, const aclTensor *weight,
     const aclTensor *bias, double epsilon, aclTensor *out, aclTensor *mean, aclTensor *deviation) {
   return prepare("aclnnLayerNorm", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(input, "input"), z = p.tensor(out, "out");
+    Operand x = p.tensor(input, "input"), z = p.result(out, "out");
     p.requireFloating(x, "input");
     p.requireSameType(x, z, "out");
     p.requireShape(z, x.extents, "out");
@@ -75,7 +75,7 @@ EMULATOR_PHASE_ONE(
     const aclTensor *bias, double epsilon, aclTensor *out) {
   return prepare("aclnnAdaLayerNorm", workspaceSize, executor, [&](Preparation &p) {
     Operand x = p.tensor(self, "x"), factor = p.tensor(scale, "scale"), term = p.tensor(shift, "shift");
-    Operand z = p.tensor(out, "out");
+    Operand z = p.result(out, "out");
     p.require(x.rank() == 3, "x is not [B, S, H]");
     for (auto *operand : {&factor, &term, &z}) p.requireSameType(x, *operand, "an operand");
     p.requireShape(z, x.extents, "out");
@@ -110,8 +110,8 @@ EMULATOR_PHASE_ONE(
     aclnnRmsNorm, const aclTensor *self, const aclTensor *gamma, double epsilon, const aclTensor *yOut,
     const aclTensor *rstdOut) {
   return prepare("aclnnRmsNorm", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "x"), weight = p.tensor(gamma, "gamma"), z = p.tensor(yOut, "yOut");
-    Operand deviations = p.tensor(rstdOut, "rstdOut");
+    Operand x = p.tensor(self, "x"), weight = p.tensor(gamma, "gamma"), z = p.result(yOut, "yOut");
+    Operand deviations = p.result(rstdOut, "rstdOut");
     p.requireFloating(x, "x");
     p.requireSameType(x, z, "yOut");
     p.requireShape(z, x.extents, "yOut");
@@ -143,7 +143,7 @@ static void groupNorm(
     Preparation &p, const aclTensor *self, const aclTensor *gamma, const aclTensor *beta, int64_t groups, double epsilon,
     bool isActivated, bool mayMixTypes, aclTensor *out, aclTensor *meanOut, aclTensor *rstdOut) {
   Operand x = p.tensor(self, "self"), weight = p.tensor(gamma, "gamma"), bias = p.tensor(beta, "beta");
-  Operand z = p.tensor(out, "out"), means = p.tensor(meanOut, "meanOut"), deviations = p.tensor(rstdOut, "rstdOut");
+  Operand z = p.result(out, "out"), means = p.result(meanOut, "meanOut"), deviations = p.result(rstdOut, "rstdOut");
   p.requireFloating(x, "self");
   p.require(x.rank() >= 2 && x.count() > 0, "self has an empty extent");
   int64_t items = x.extents[0], channels = x.extents[1];
@@ -204,7 +204,7 @@ EMULATOR_PHASE_ONE(
     aclnnRotaryPositionEmbedding, const aclTensor *self, const aclTensor *cos, const aclTensor *sin, int64_t mode,
     aclTensor *out) {
   return prepare("aclnnRotaryPositionEmbedding", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "x"), c = p.tensor(cos, "cos"), s = p.tensor(sin, "sin"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "x"), c = p.tensor(cos, "cos"), s = p.tensor(sin, "sin"), z = p.result(out, "out");
     for (auto *operand : {&c, &s, &z}) p.requireSameType(x, *operand, "an operand");
     p.requireFloating(x, "x");
     p.require(x.rank() == 4 && c.rank() == 4, "x is not [B, S, N, D]");

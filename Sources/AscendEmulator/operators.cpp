@@ -189,6 +189,12 @@ Operand Preparation::tensor(const aclTensor *tensor, const char *what) {
   return operand;
 }
 
+Operand Preparation::result(const aclTensor *tensor, const char *what) {
+  Operand operand = this->tensor(tensor, what);
+  operands.back().isWritten = operand.isWritten = true;
+  return operand;
+}
+
 std::vector<Operand> Preparation::list(const aclTensorList *list, const char *what) {
   requireAlive(list, "tensor list", what);
   handles.push_back(list);
@@ -235,6 +241,7 @@ aclnnStatus prepare(
     Preparation preparation;
     preparation.name = name;
     body(preparation);
+    if (devices().isDry) preparation.workspace = estimatedWorkspace(preparation);
     *workspaceSize = preparation.workspace;
     *executor = new aclOpExecutor{std::move(preparation)};
     devices().objects[*executor] = "prepared operator";
@@ -267,6 +274,7 @@ aclnnStatus launch(
     }
     for (auto &operand : preparation.operands)
       if (operand.count() > 0) task.allocations.push_back(all.find(operand.base)->second.id);
+    if (all.isDry) account(preparation);
     task.body = [preparation = std::move(preparation), workspace, &all] {
       all.runs[preparation.name]++;
       if (all.kernelsUntilFailure > 0 && --all.kernelsUntilFailure == 0)

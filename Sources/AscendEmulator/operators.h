@@ -38,6 +38,7 @@ std::string text(const Extents &extents);
 
 // An operand as phase one saw it.
 struct Operand : aclTensor {
+  bool isWritten = false;
   size_t rank() const { return extents.size(); }
   int64_t count() const { return product(extents); }
   int64_t last() const { return extents.back(); }
@@ -63,8 +64,15 @@ class Preparation {
   std::function<void()> kernel;
   // Odd on purpose, so that nobody counts on whole pages.
   uint64_t workspace = 0;
+  // For the accounts of dry runs: multiplications and additions; what a device probably works in, beside dense copies of
+  // operands with gaps; whether the kernel takes those as they are.
+  double operations = 0;
+  size_t working = 0;
+  bool takesGaps = false;
 
   Operand tensor(const aclTensor *tensor, const char *what);
+  // An operand that the kernel writes.
+  Operand result(const aclTensor *tensor, const char *what);
   std::vector<Operand> list(const aclTensorList *list, const char *what);
   double number(const aclScalar *scalar, const char *what);
   Extents integers(const aclIntArray *array, const char *what);
@@ -76,6 +84,11 @@ class Preparation {
   void requireShape(const Operand &operand, const Extents &extents, const char *what) const;
   void requireSameType(const Operand &a, const Operand &b, const char *what) const;
 };
+
+// What a device may work in for an operator: an estimate, since CANN does not document its sizes.
+size_t estimatedWorkspace(const Preparation &preparation);
+// Writes a kernel into the accounts of the calling thread's devices.
+void account(const Preparation &preparation);
 
 aclnnStatus prepare(
     const char *name, uint64_t *workspaceSize, aclOpExecutor **executor, const std::function<void(Preparation &)> &body);

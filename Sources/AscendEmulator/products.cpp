@@ -19,6 +19,9 @@ static void checkProduct(Preparation &p, const Operand &x, const Operand &y, con
   for (auto *operand : {&x, &y})
     p.require(operand->strides[0] == 1 || operand->strides[1] == 1 || operand->extents[1] == 1 || operand->extents[0] == 1,
               "a matrix is dense in neither axis");
+  p.operations = 2 * double(x.count()) * double(y.last());
+  // Either axis may be the dense one.
+  p.takesGaps = true;
 }
 
 static std::vector<float> multiply(const Operand &x, const Operand &y, std::vector<float> sums) {
@@ -39,7 +42,7 @@ static std::vector<float> multiply(const Operand &x, const Operand &y, std::vect
 
 EMULATOR_PHASE_ONE(aclnnMm, const aclTensor *self, const aclTensor *mat2, aclTensor *out, int8_t mathType) {
   return prepare("aclnnMm", workspaceSize, executor, [&](Preparation &p) {
-    Operand x = p.tensor(self, "self"), y = p.tensor(mat2, "mat2"), z = p.tensor(out, "out");
+    Operand x = p.tensor(self, "self"), y = p.tensor(mat2, "mat2"), z = p.result(out, "out");
     checkProduct(p, x, y, z, mathType);
     p.workspace = 16 * 1024 + 1;
     p.kernel = [=] { write(z, multiply(x, y, std::vector<float>(size_t(z.count())))); };
@@ -51,7 +54,7 @@ EMULATOR_PHASE_ONE(
     aclnnAddmm, const aclTensor *self, const aclTensor *mat1, const aclTensor *mat2, const aclScalar *beta,
     const aclScalar *alpha, aclTensor *out, int8_t mathType) {
   return prepare("aclnnAddmm", workspaceSize, executor, [&](Preparation &p) {
-    Operand bias = p.tensor(self, "self"), x = p.tensor(mat1, "mat1"), y = p.tensor(mat2, "mat2"), z = p.tensor(out, "out");
+    Operand bias = p.tensor(self, "self"), x = p.tensor(mat1, "mat1"), y = p.tensor(mat2, "mat2"), z = p.result(out, "out");
     checkProduct(p, x, y, z, mathType);
     p.require(p.number(beta, "beta") == 1 && p.number(alpha, "alpha") == 1, "factors other than 1 miss the fused kernel");
     p.require(bias.rank() == 1 && bias.last() == z.last(), "self is no bias");

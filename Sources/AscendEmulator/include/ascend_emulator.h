@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include "../../CAscend/ascend_dry_run.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -24,6 +26,12 @@ long ascend_emulator_violations(char *text, size_t capacity);
 long ascend_emulator_leaks(char *text, size_t capacity);
 // How often an operator ran.
 long ascend_emulator_runs(const char *name);
+
+// Devices without contents; what each function does stands in ascend_dry_run.h.
+void ascend_emulator_begin_dry(int devices, size_t bytes_per_device);
+void ascend_emulator_end_dry(void);
+long ascend_emulator_take_accounts(ascendKernelAccount *accounts, long capacity);
+size_t ascend_emulator_take_peak(int device);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

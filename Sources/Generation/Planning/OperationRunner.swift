@@ -42,7 +42,7 @@ struct OperationRunner {
       return { _ = try backend.concatenate([x], axis: 0) }
     case .activate, .gatedSiLU, .residual, .combination, .isFinite, .absoluteSum, .gatedResidual, .meanOverTokens:
       return try elementwise(operation)
-    case .embedding: return nil
+    case .embedding, .kernel: return nil
     }
   }
 

@@ -15,6 +15,7 @@ struct PlanWalk {
   private let ranks: SequenceGroup
   private let streaming: PlannedStreaming?
   private let context: ForwardContext
+  private var transformer: HunyuanVideoTransformer
   private var prompt: EncodedPrompt?
   private var negative: EncodedPrompt?
   private var guidance: Sampler.Guidance?
@@ -34,6 +35,7 @@ struct PlanWalk {
     ranks = PlanningGroup.sequence(setting.layout, rank: 0, in: backend.memory)
     streaming = setting.windowBytes.map { PlannedStreaming(windowBytes: $0, in: backend.memory) }
     context = ForwardContext(backend: backend, weightStreaming: streaming)
+    transformer = networks.transformer.network
     backend.memory.book(programBytes)
   }
 
@@ -47,12 +49,13 @@ struct PlanWalk {
   /// Both text encoders on all texts. They and their weights are gone afterwards.
   mutating func encode(_ texts: [(prompt: PromptTokens, negative: PromptTokens?)]) throws {
     begin()
-    streaming?.register(networks.encoderWeights)
+    let encoder = try networks.loadedEncoder(in: context, on: backend)
+    streaming?.register(encoder.weights)
     streaming?.beginPhase()
     var known: [[Int32]: EncodedPrompt] = [:]
     for tokens in texts.flatMap({ [$0.prompt, $0.negative] }).compactMap({ $0 })
     where known[tokens.templated.ids] == nil {
-      let encoded = try networks.encoder(tokens, in: context)
+      let encoded = try encoder.network(tokens, in: context)
       for tensor in [encoded.textStates, encoded.pooledText] {
         _ = try ranks.all.broadcast(backend.download(tensor), shape: tensor.shape, from: 0)
       }
@@ -68,10 +71,12 @@ struct PlanWalk {
   /// What does not depend on the latents.
   mutating func prepareSteps() throws {
     begin()
+    let loaded = try networks.loadedTransformer(on: backend)
+    transformer = loaded.network
     end(.loadTransformer)
     guard let prompt else { return }
     begin()
-    streaming?.register(networks.transformerWeights)
+    streaming?.register(loaded.weights)
     streaming?.beginPhase()
     guidance = try sampler.prepare(request, prompt: prompt, negative: negative, scheduler: scheduler)
     end(.condition)
@@ -112,11 +117,14 @@ struct PlanWalk {
   /// Tiles, blending, and the frames on their way out.
   mutating func decode() throws {
     begin()
+    // On a device with memory of its own the transformer gives way.
+    transformer = networks.transformer.network
+    let decoder = try networks.loadedDecoder(on: backend).network
     end(.loadDecoder)
     begin()
     let memory = memory
     let tiled = TiledDecoder(
-      networks.decoder, tiling: request.vaeTiling, in: context,
+      decoder, tiling: request.vaeTiling, in: context,
       group: setting.sharesTiles ? ranks.all : SingleProcessGroup(), allocate: { memory.tensor($0) })
     let shape = latentShape
     var kept: [Tensor] = []
@@ -135,21 +143,21 @@ struct PlanWalk {
   }
 
   private var latentShape: Shape {
-    let (c, request) = (networks.decoder.configuration, request)
+    let (c, request) = (networks.decoderConfiguration, request)
     return [
-      1, networks.transformer.configuration.inputChannels, (request.frames - 1) / c.timeCompression + 1,
+      1, transformer.configuration.inputChannels, (request.frames - 1) / c.timeCompression + 1,
       request.roundedHeight / c.spatialCompression, request.roundedWidth / c.spatialCompression,
     ]
   }
 
   private var sampler: Sampler {
-    Sampler(networks.transformer, in: ranks.context(context))
+    Sampler(transformer, in: ranks.context(context))
   }
 
   /// The angles' memory without the angles.
   private func rotaryTable() -> RotaryTable {
-    let tokens = networks.transformer.grid(for: latentShape).reduce(1, *)
-    let shape: Shape = [tokens, networks.transformer.configuration.rotaryDimensions.reduce(0, +) / 2]
+    let tokens = transformer.grid(for: latentShape).reduce(1, *)
+    let shape: Shape = [tokens, transformer.configuration.rotaryDimensions.reduce(0, +) / 2]
     return RotaryTable(cosines: memory.tensor(shape), sines: memory.tensor(shape), pairing: .interleaved)
   }
 
@@ -186,6 +194,7 @@ struct PlanWalk {
 
   private mutating func begin() {
     memory.beginStage()
+    _ = backend.takeDevicePeak()
     _ = backend.journal.take()
     sentBefore = ranks.all.statistics
   }
@@ -198,7 +207,7 @@ struct PlanWalk {
     let sent = ranks.all.statistics.since(sentBefore)
     stages.append(
       RunPlan.Stage(
-        stage: stage, units: units, hostPeakBytes: statistics.peakBytes, devicePeakBytes: 0,
+        stage: stage, units: units, hostPeakBytes: statistics.peakBytes, devicePeakBytes: backend.takeDevicePeak(),
         tensorBytes: statistics.pool.peakBytesHeld, weightBytes: statistics.peakWeightBytes,
         bytesRead: read ?? statistics.weightBytesRead, bytesSent: sent.bytesSent + more.bytes,
         messages: sent.messages + more.messages, work: work ?? backend.journal.take()))

@@ -5,40 +5,89 @@ import Synchronization
 import TensorCore
 import TensorOps
 
-/// The networks of a checkpoint, built from the directories of its files: no weight is read. One set serves any number of plans.
-struct PlannedNetworks {
-  let encoder: PromptEncoder
-  let transformer: HunyuanVideoTransformer
-  let decoder: VideoDecoder
-  /// Parameters in the order of use.
-  let encoderWeights: [Weight]
-  let transformerWeights: [Weight]
-  let decoderWeights: [Weight]
+/// A network built from the directories of its files, and its parameters in the order of use: no weight is read.
+struct PlannedNetwork<Network: Sendable>: Sendable {
+  let network: Network
+  let weights: [Weight]
 
-  init(_ model: ModelFolder, on backend: any Backend) throws {
+  /// - Parameters:
+  ///   - adopt: what a device does with each parameter.
+  ///   - build: builds the network with what it is given to adopt by.
+  init(adopt: @escaping WeightAdoption, build: (@escaping WeightAdoption) throws -> Network) throws {
     let taken = Mutex<[Weight]>([])
-    let adopt: WeightAdoption = { weight in
-      let adopted = try backend.adopt(weight)
+    network = try build { weight in
+      let adopted = try adopt(weight)
       taken.withLock { $0.append(adopted) }
       return adopted
     }
-    func order() -> [Weight] {
-      taken.withLock { taken in
-        defer { taken = [] }
-        return taken
-      }
+    weights = taken.withLock { $0 }
+  }
+}
+
+/// The networks of a checkpoint. Where a device computes in the host's memory one set serves any number of plans; a device with
+/// memory of its own is given each when its stage begins.
+struct PlannedNetworks {
+  private let model: ModelFolder
+  /// Those that stay; on a device with memory of its own, as the checkpoint has them.
+  let transformer: PlannedNetwork<HunyuanVideoTransformer>
+  private let encoder: PlannedNetwork<PromptEncoder>
+  private let decoder: PlannedNetwork<VideoDecoder>
+  let decoderConfiguration: AutoencoderConfiguration
+
+  init(_ model: ModelFolder, on backend: any PlanningBackend) throws {
+    self.model = model
+    let adopt: WeightAdoption = { backend.hasOwnMemory ? $0 : try backend.adopt($0) }
+    encoder = try Self.encoder(model, ForwardContext(backend: backend), adopt)
+    transformer = try Self.transformer(model, adopt)
+    decoder = try Self.decoder(model, adopt)
+    decoderConfiguration = decoder.network.configuration
+  }
+
+  // MARK: For a stage
+
+  func loadedEncoder(in context: ForwardContext, on backend: any PlanningBackend) throws -> PlannedNetwork<
+    PromptEncoder
+  > {
+    backend.hasOwnMemory ? try Self.encoder(model, context) { try backend.adopt($0) } : encoder
+  }
+
+  func loadedTransformer(on backend: any PlanningBackend) throws -> PlannedNetwork<HunyuanVideoTransformer> {
+    backend.hasOwnMemory ? try Self.transformer(model) { try backend.adopt($0) } : transformer
+  }
+
+  func loadedDecoder(on backend: any PlanningBackend) throws -> PlannedNetwork<VideoDecoder> {
+    backend.hasOwnMemory ? try Self.decoder(model) { try backend.adopt($0) } : decoder
+  }
+
+  // MARK: Building
+
+  private static func encoder(
+    _ model: ModelFolder, _ context: ForwardContext, _ adopt: @escaping WeightAdoption
+  ) throws -> PlannedNetwork<PromptEncoder> {
+    try PlannedNetwork(adopt: adopt) { try PromptEncoder(model, in: context, adopt: $0) }
+  }
+
+  private static func transformer(
+    _ model: ModelFolder, _ adopt: @escaping WeightAdoption
+  ) throws -> PlannedNetwork<HunyuanVideoTransformer> {
+    try PlannedNetwork(adopt: adopt) { adopt in
+      let file = try model.transformerNetwork()
+      let scope = file.scope(adopt: adopt)
+      let network = try HunyuanVideoTransformer(scope, configuration: file.transformerConfiguration())
+      try scope.finish()
+      return network
     }
-    encoder = try PromptEncoder(model, in: ForwardContext(backend: backend), adopt: adopt)
-    encoderWeights = order()
-    let transformerFile = try model.transformerNetwork()
-    let scope = transformerFile.scope(adopt: adopt)
-    transformer = try HunyuanVideoTransformer(scope, configuration: transformerFile.transformerConfiguration())
-    try scope.finish()
-    transformerWeights = order()
-    let decoderFile = try model.autoencoderNetwork()
-    let scope2 = decoderFile.scope(adopt: adopt)
-    decoder = try VideoDecoder(scope2, configuration: decoderFile.autoencoderConfiguration())
-    try scope2.finish()
-    decoderWeights = order()
+  }
+
+  private static func decoder(
+    _ model: ModelFolder, _ adopt: @escaping WeightAdoption
+  ) throws -> PlannedNetwork<VideoDecoder> {
+    try PlannedNetwork(adopt: adopt) { adopt in
+      let file = try model.autoencoderNetwork()
+      let scope = file.scope(adopt: adopt)
+      let network = try VideoDecoder(scope, configuration: file.autoencoderConfiguration())
+      try scope.finish()
+      return network
+    }
   }
 }

@@ -22,6 +22,7 @@ extension PlannedOperation {
     case .headNorm, .merged: return product([0, 1, 2])
     case .layerNorm, .rmsNorm, .gatedResidual, .meanOverTokens, .embedding: return product([0, 1])
     case .activate, .gatedSiLU, .residual, .combination, .isFinite, .absoluteSum, .copy: return product([0])
+    case .kernel: return Double(extents[0] + extents[1])
     }
   }
 
@@ -58,6 +59,7 @@ extension PlannedOperation {
       shrink(0, to: elements, least: 1)
     case .copy: shrink(0, to: elements, least: max(e[1], 1), multipleOf: max(e[1], 1))
     case .activate, .gatedSiLU, .residual, .combination, .isFinite, .absoluteSum: shrink(0, to: elements, least: 1)
+    case .kernel: break
     }
     return PlannedOperation(kind, e, format: format)
   }

@@ -8,21 +8,21 @@ public import TensorOps
 /// most tokens, encodes the prompts and blends the tiles.
 public final class RunPlanner {
   private let networks: PlannedNetworks
-  private let makeBackend: () -> any PlanningBackend
+  private let makeBackend: () throws -> any PlanningBackend
   private let tokenizer: PromptTokenizer
   private var tokens: [String: PromptTokens] = [:]
   /// What the process holds beside what it works on.
   public var programBytes = 0
 
   /// - Parameter makeBackend: makes a device that has done nothing yet.
-  public init(_ model: ModelFolder, on makeBackend: @escaping () -> any PlanningBackend) throws {
+  public init(_ model: ModelFolder, on makeBackend: @escaping () throws -> any PlanningBackend) throws {
     self.makeBackend = makeBackend
     networks = try PlannedNetworks(model, on: makeBackend())
     tokenizer = try PromptTokenizer(model)
   }
 
   /// All weights of the transformer.
-  public var transformerBytes: Int { networks.transformerWeights.reduce(0) { $0 + $1.tensor.byteCount } }
+  public var transformerBytes: Int { networks.transformer.weights.reduce(0) { $0 + $1.tensor.byteCount } }
 
   /// Brings the code of a device's operations into memory, so that it can be counted.
   public static func loadCode(on backend: any Backend) throws { try OperationRunner.loadCode(on: backend) }
@@ -30,7 +30,8 @@ public final class RunPlanner {
   /// Plans videos that differ in prompt and seed alone; all but the first stage are those of one.
   /// - Precondition: there is a request.
   public func plan(_ requests: [GenerationRequest], setting: PlanSetting) throws -> RunPlan {
-    var walk = PlanWalk(networks, on: makeBackend(), request: requests[0], setting: setting, programBytes: programBytes)
+    var walk = try PlanWalk(
+      networks, on: makeBackend(), request: requests[0], setting: setting, programBytes: programBytes)
     try walk.encode(requests.map { try texts(of: $0) })
     try walk.prepareSteps()
     try walk.denoise()

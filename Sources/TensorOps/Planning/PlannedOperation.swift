@@ -23,6 +23,9 @@ public struct PlannedOperation: Hashable, Sendable, Codable {
     case copy
     /// Extents: tokens, heads, head size.
     case merged
+    /// One of a device that says of its kernels how much each does; the format is its name. Extents: operations, bytes read and
+    /// written.
+    case kernel
   }
 
   public let kind: Kind
@@ -85,8 +88,8 @@ public struct OperationCounts: Sendable {
 
   public init() {}
 
-  mutating func add(_ operation: PlannedOperation, _ work: OperationTotals) {
-    calls[operation, default: 0] += 1
+  mutating func add(_ operation: PlannedOperation, _ work: OperationTotals, calls count: Int) {
+    calls[operation, default: 0] += count
     totals[Group(kind: operation.kind, format: operation.format), default: OperationTotals()] += work
   }
 

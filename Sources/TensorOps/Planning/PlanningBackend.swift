@@ -8,6 +8,18 @@ import Synchronization
 public protocol PlanningBackend: Backend {
   var memory: PlanningMemory { get }
   var journal: PlanningJournal { get }
+
+  /// Whether weights that are adopted are copies in memory of the device's own, for as long as they live.
+  var hasOwnMemory: Bool { get }
+
+  /// The most of the device's own memory that was taken at a time since the last call.
+  func takeDevicePeak() -> Int
+}
+
+/// Devices that compute in the host's memory.
+extension PlanningBackend {
+  public var hasOwnMemory: Bool { false }
+  public func takeDevicePeak() -> Int { 0 }
 }
 
 /// What the operations of a planning backend have written down.
@@ -16,8 +28,11 @@ public final class PlanningJournal: Sendable {
 
   public init() {}
 
-  public func add(_ operation: PlannedOperation, _ work: OperationTotals) {
-    state.withLock { $0.counts.add(operation, work) }
+  /// - Parameters:
+  ///   - work: of all calls together.
+  ///   - calls: how often the operation is done.
+  public func add(_ operation: PlannedOperation, _ work: OperationTotals, calls: Int = 1) {
+    state.withLock { $0.counts.add(operation, work, calls: calls) }
   }
 
   /// What was written since the last time.

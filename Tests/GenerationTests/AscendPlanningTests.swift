@@ -1,0 +1,84 @@
+import AscendBackend
+import Foundation
+import Generation
+import HunyuanVideo
+import TensorCore
+import TensorOps
+import TensorTesting
+import Testing
+
+/// Plans of runs on NPUs: the backend's own operations on emulated devices without contents, which check every call.
+@Suite struct AscendPlanningTests {
+  private static let prompt = "A red ball moves from left to right on a black background."
+
+  /// SwiftPM puts the library next to the tests.
+  private static func libraries() throws -> CANNLibraries {
+    let folder = try #require(Bundle.main.executableURL).deletingLastPathComponent()
+    let path = folder.appendingPathComponent("libAscendEmulator.so").path
+    return try CANNLibraries(environment: ["HYVIDEO_CANN_LIBRARY_PATH": path])
+  }
+
+  private static func planner(_ model: ModelFolder, byteCount: Int = 64 << 30) throws -> RunPlanner {
+    let libraries = try libraries()
+    return try RunPlanner(model) { try AscendPlanningBackend(dryRunIn: libraries, byteCount: byteCount) }
+  }
+
+  private func request(_ model: ModelFolder, _ height: Int, _ width: Int, frames: Int, steps: Int) -> GenerationRequest
+  {
+    var request = GenerationRequest(prompt: Self.prompt, seed: 1, defaults: model.defaults)
+    (request.height, request.width, request.frames, request.steps) = (height, width, frames, steps)
+    return request
+  }
+
+  @Test(arguments: [(64, 64, 17), (96, 160, 5), (64, 64, 1)])
+  func `a step's operations are those of the network's formula`(_ size: (height: Int, width: Int, frames: Int)) throws {
+    let model = try ModelFolder(Goldens.repositoryPath("Models/demo"))
+    let request = request(model, size.height, size.width, frames: size.frames, steps: 3)
+    let plan = try Self.planner(model).plan([request], setting: PlanSetting())
+    let configuration = try model.transformerNetwork().transformerConfiguration()
+    let tokens = try PromptTokenizer(model)(Self.prompt, frames: size.frames).textTokenCount
+    let expected = configuration.operationsPerStep(
+      tokens: ((size.frames - 1) / 4 + 1) * (size.height / 16) * (size.width / 16), textTokens: tokens)
+    #expect(abs(plan.denseStep.total.operations / expected - 1) < 1e-9)
+    #expect(plan.devicePeakBytes > 0 && plan.devicePeakBytes < 1 << 30)
+  }
+
+  @Test func `720 by 1280 pixels with 129 frames fit a card of 64 GB, within the limits of all operators`() throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/hyvideo-plan-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try SparseCheckpoint.write(toFolder: folder, tokenizersOf: Goldens.repositoryPath("Models/demo"))
+    let model = try ModelFolder(folder)
+    var request = request(model, 720, 1280, frames: 129, steps: 50)
+    request.prompt = String(repeating: Self.prompt + " ", count: 40)
+    let clock = ContinuousClock()
+    var planned: RunPlan?
+    let seconds =
+      try clock.measure { planned = try Self.planner(model).plan([request], setting: PlanSetting()) } / .seconds(1)
+    let plan = try #require(planned)
+    // 1.62e15 in linear layers and 10.45e15 in attention with 256 text tokens.
+    #expect(abs(plan.denseStep.total.operations / 12.07e15 - 1) < 0.01)
+    #expect(abs((plan[.denoise]?.work.total.operations ?? 0) / (50 * 12.07e15) - 1) < 0.01)
+    // 25.6 GB of weights and what is computed with them.
+    #expect(plan[.denoise]?.devicePeakBytes ?? 0 > 30 << 30)
+    #expect(plan.devicePeakBytes < 60 << 30)
+    #expect(plan[.decode]?.units == 84)
+    #expect(seconds < 10, "\(seconds) s")
+  }
+
+  @Test(arguments: [(8, 1), (1, 8), (4, 2), (2, 4)])
+  func `649 frames fit eight cards, however they share them`(_ layout: (ulysses: Int, ring: Int)) throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/hyvideo-plan-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try SparseCheckpoint.write(toFolder: folder, tokenizersOf: Goldens.repositoryPath("Models/demo"))
+    let model = try ModelFolder(folder)
+    var setting = PlanSetting()
+    setting.layout = RankLayout(ulysses: layout.ulysses, ring: layout.ring)
+    let request = request(model, 720, 1280, frames: 649, steps: 50)
+    let plan = try Self.planner(model).plan([request], setting: setting)
+    #expect(plan.devicePeakBytes < 60 << 30)
+    let tokens = try PromptTokenizer(model)(request.prompt, frames: request.frames).textTokenCount
+    let step = TransformerConfiguration().operationsPerStep(tokens: 163 * 45 * 80, textTokens: tokens)
+    #expect(abs(plan.denseStep.total.operations / (step / 8) - 1) < 0.01)
+    #expect(plan[.denoise]?.bytesSent ?? 0 > 1 << 40)
+  }
+}
