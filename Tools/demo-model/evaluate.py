@@ -24,11 +24,14 @@ from scenes import FRAMES, HEIGHT, WIDTH, caption, render, sample_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_SEED = 5000
-def measured_list(count):
-    """The scenes, prompts and seeds that every measurement uses."""
+
+
+def measured_list(count, unwanted=False):
+    """The scenes, prompts and seeds that every measurement uses; `unwanted` makes negative prompts of the prompts."""
     rng = random.Random(2024)
     scenes = [sample_scene(rng, unseen=i % 2 == 1) for i in range(count)]
-    return [{"seed": FIRST_SEED + i, "prompt": caption(scene, rng), "scene": scene} for i, scene in enumerate(scenes)]
+    entries = [{"seed": FIRST_SEED + i, "prompt": caption(scene, rng), "scene": scene} for i, scene in enumerate(scenes)]
+    return [e | {"prompt": "", "negative": e["prompt"]} for e in entries] if unwanted else entries
 
 
 class Reference:
@@ -47,7 +50,7 @@ class Reference:
         """Videos [B, 3, frames, height, width] in [0, 1]."""
         from diffusion import decode, sample
 
-        shape = (16, (FRAMES - 1) // 4 + 1, HEIGHT // 8, WIDTH // 8)
+        shape = (16, (self.options.frames - 1) // 4 + 1, HEIGHT // 8, WIDTH // 8)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         latents = sample(self.transformer, noise, self.text(prompts, 64), self.options.steps, self.options.shift,
                          self.options.guidance)
@@ -74,11 +77,13 @@ def run_hyvideo(program, entries, folder, flags):
     for entry in entries:
         frames = folder / f"{entry['seed']}.safetensors"
         if not frames.exists():
+            negative = ["--neg-prompt", entry["negative"]] if "negative" in entry else []
             subprocess.run([program, "generate", "--prompt", entry["prompt"], "--seed", str(entry["seed"]), "--output",
-                            folder / f"{entry['seed']}.mp4", "--save-frames", frames, *flags], check=True, capture_output=True)
+                            folder / f"{entry['seed']}.mp4", "--save-frames", frames, *negative, *flags], check=True,
+                           capture_output=True)
 
 
-def read_video(folder, seed):
+def read_video(folder, seed, length):
     """`<seed>.safetensors` with key `video`, [1, 3, frames, height, width] in [0, 1], or the PNG frames of `<seed>/`."""
     path, frames = folder / f"{seed}.safetensors", sorted((folder / str(seed)).glob("*.png"))
     if path.exists():
@@ -89,15 +94,15 @@ def read_video(folder, seed):
         video = torch.stack(pictures).permute(3, 0, 1, 2).float() / 255
     else:
         sys.exit(f"{folder}: neither {path.name} nor a folder {seed} with PNG frames")
-    if video.shape != (3, FRAMES, HEIGHT, WIDTH):
-        sys.exit(f"{folder}: video {seed} is {list(video.shape)}, expected {[3, FRAMES, HEIGHT, WIDTH]} "
-                 "(the demo's default size and length)")
+    if video.shape != (3, length, HEIGHT, WIDTH):
+        sys.exit(f"{folder}: video {seed} is {list(video.shape)}, expected {[3, length, HEIGHT, WIDTH]} (the demo's default size; "
+                 "--frames changes the length)")
     return video
 
 
 def contact_sheet(videos, path):
     """A row of every fourth frame for each video."""
-    rows = [torch.cat([v[:, t] for t in range(0, FRAMES, 4)], dim=2) for v in videos]
+    rows = [torch.cat([v[:, t] for t in range(0, v.shape[1], 4)], dim=2) for v in videos]
     pixels = (torch.cat(rows, dim=1) * 255).byte().permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels)).save(path)
 
@@ -127,12 +132,19 @@ def parse():
     mode.add_argument("--reconstructed", action="store_true", help="measure rendered videos after encoding and decoding")
     parser.add_argument("--model", type=Path, default=ROOT / "Models" / "demo", help="checkpoint of all but --measure")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep the videos in the form of --measure")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="contact sheet of the first eight videos")
+    parser.add_argument("--sheet", type=Path, metavar="FILE",
+                        help="contact sheet of the first eight videos; with --reconstructed, of four held-out videos, each above "
+                             "what is left of it")
     parser.add_argument("--count", type=int, default=96, help="prompt and seed pairs (96)")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"length of the videos ({FRAMES})")
+    parser.add_argument("--flag", action="append", default=[], metavar="FLAG=VALUE",
+                        help="further flag for --hyvideo, such as --flag=--cfg-scale=2; may be repeated")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--shift", type=float, default=SHIFT)
     parser.add_argument("--guidance", type=float, default=6.0)
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
+    parser.add_argument("--unwanted", action="store_true",
+                        help="with --hyvideo: the prompt is empty and the caption is the negative prompt, so that right means unwanted")
     options = parser.parse_args()
     if options.hyvideo and not options.save:
         parser.error("--hyvideo needs --save")
@@ -141,29 +153,34 @@ def parse():
 
 def make(entries, options):
     """The videos of the chosen source, and facts about it."""
-    rendered = [render(e["scene"]) for e in entries] if options.rendered or options.reconstructed else []
+    rendered = [render(e["scene"], options.frames) for e in entries] if options.rendered or options.reconstructed else []
     if options.rendered:
         return [(v + 1) / 2 for v in rendered], {"source": "rendered videos"}
     if options.hyvideo:
-        run_hyvideo(options.hyvideo, entries, options.save, ["--model", str(options.model), "--threads", str(options.threads)])
+        length = [] if options.frames == FRAMES else ["--video-length", str(options.frames)]
+        run_hyvideo(options.hyvideo, entries, options.save,
+                    ["--model", str(options.model), "--threads", str(options.threads), *length, *options.flag])
     if options.hyvideo or options.measure:
         folder = options.save if options.hyvideo else options.measure
-        return [read_video(folder, e["seed"]) for e in entries], {"source": "hyvideo" if options.hyvideo else str(folder)}
+        return [read_video(folder, e["seed"], options.frames) for e in entries], {"source": "hyvideo" if options.hyvideo else str(folder)}
     reference = Reference(options.model, options)
     if options.reconstructed:
         videos = [reference.reconstruct(v) for v in rendered]
         errors = torch.stack([(v * 2 - 1 - r).square().mean() for v, r in zip(videos, rendered)])
         decibels = 10 * torch.log10(4 / errors)
         held_out = decibels[1::2]
+        if options.sheet:
+            contact_sheet([v for i in (1, 3, 5, 7) for v in ((rendered[i] + 1) / 2, videos[i])], options.sheet)
         return videos, {"source": f"autoencoder of {options.model.name}", "median_psnr_db": decibels.median().item(),
-                        "median_psnr_db_held_out": held_out.median().item(), "lowest_psnr_db": decibels.min().item()}
+                        "median_psnr_db_held_out": held_out.median().item(), "lowest_psnr_db": decibels.min().item(),
+                        "lowest_psnr_db_held_out": held_out.min().item()}
     return reference.all(entries), {"source": f"diffusers on {options.model.name}", "steps": options.steps}
 
 
 def main():
     options = parse()
     torch.set_num_threads(options.threads)
-    entries = measured_list(options.count)
+    entries = measured_list(options.count, options.unwanted)
     if options.write_prompts:
         options.write_prompts.write_text(json.dumps(entries, indent=1) + "\n")
         return
@@ -172,7 +189,7 @@ def main():
         options.save.mkdir(parents=True, exist_ok=True)
         for entry, video in zip(entries, videos):
             save_file({"video": video[None].contiguous()}, options.save / f"{entry['seed']}.safetensors")
-    if options.sheet:
+    if options.sheet and not options.reconstructed:
         contact_sheet(videos[:8], options.sheet)
     print(json.dumps(report(entries, videos, **facts), indent=1))
 

@@ -21,7 +21,8 @@ from tencent_layout import (TRANSFORMER_FILE, TRANSFORMER_FOLDER, VAE_FILE, VAE_
                             to_tencent, transformer_config_to_tencent, vae_config_to_tencent)
 from text import (MAX_PROMPT_TOKENS, NEGATIVE_PROMPT, SKIP_LAYERS, TEMPLATE_IMAGE, TEMPLATE_VIDEO, TextFeatures,
                   template_tokens)
-from train_vae import assemble
+from train_decoder import trained_decoder
+from train_encoder import FrameEncoder, install
 
 STORED = torch.float16
 KNOWN_WEAKNESSES = [
@@ -53,10 +54,27 @@ def export_transformer(work, out):
     write_json(out / TRANSFORMER_FOLDER / "config.json", transformer_config_to_tencent(model.config))
 
 
+def trained_vae(work, checkpoint=None):
+    """The autoencoder of the averaged weights; the decoder that of a checkpoint, if one is given."""
+    vae, net = trained_decoder(work, checkpoint), FrameEncoder()
+    net.load_state_dict(torch.load(work / "encoder.pt", weights_only=False)["average"])
+    install(net, vae)
+    return vae
+
+
 def export_vae(work, out):
-    vae = assemble(work)
+    vae = trained_vae(work)
     save(out / VAE_FOLDER / VAE_FILE, vae.state_dict())
     write_json(out / VAE_FOLDER / "config.json", vae_config_to_tencent(vae.config, sample_size=256, sample_tsize=64))
+
+
+def export_encoder(work, out):
+    """Replaces the encoder of a checkpoint by one that was trained for its decoder (`train_encoder.py --decoder`)."""
+    vae = trained_vae(work, out)
+    save(out / VAE_FOLDER / VAE_FILE, vae.state_dict())
+    description = read(out / "model.json")
+    description["training"]["vae"]["encoder"] = encoder_facts(work)
+    write_json(out / "model.json", description)
 
 
 def export_config(source, target, **changes):
@@ -100,7 +118,7 @@ def rounding(work, out):
     prompts = list(PROMPTS[:2])
     noise = torch.randn(2, 16, 5, scenes.HEIGHT // 8, scenes.WIDTH // 8, generator=torch.Generator().manual_seed(3))
     a, b = (velocity(model, noise, 0.7, TextFeatures(folder)(prompts)) for model, folder in ((trained, work), (exported, out)))
-    vae = assemble(work)
+    vae = trained_vae(work)
     z = scenes.codes([scenes.sample_scene(random.Random(4))])
     c, d = decode(vae, z), decode(load_vae(out), z)
     return {"velocity_max_difference": (a - b).abs().max().item(), "velocity_std": a.std().item(),
@@ -109,6 +127,12 @@ def rounding(work, out):
 
 def read(path):
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def encoder_facts(work):
+    codes, through = read(work / "encoder_codes_facts.json"), read(work / "encoder_facts.json")
+    return {"steps_towards_codes": codes["steps"], "steps_through_the_decoder": through["steps"],
+            **{k: v for k, v in through.items() if k != "steps"}}
 
 
 def describe(work, out, differences, sampling_seconds, decoding_seconds):
@@ -132,7 +156,7 @@ def describe(work, out, differences, sampling_seconds, decoding_seconds):
             "not_trained": "white objects on the light background, red objects on the sunset sky, and one combination in nine"},
         "training": {
             "text_encoders": read(work / "text_facts.json"),
-            "vae": {part: read(work / f"{part}_facts.json") for part in ("decoder", "encoder")},
+            "vae": {"decoder": read(work / "decoder_facts.json"), "encoder": encoder_facts(work)},
             "transformer": read(work / "dit_facts.json"),
             "notes": "All weights trained from scratch on procedurally drawn videos, on two CPU cores. "
                      "Weights are stored as float16."},
@@ -148,13 +172,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder of the training weights")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write, such as Models/demo")
-    parser.add_argument("--goldens", type=Path, required=True, help="folder of the goldens, such as Tests/Goldens/demo")
-    parser.add_argument("--goldens-only", action="store_true", help="leave the checkpoint in --out as it is")
+    parser.add_argument("--goldens", type=Path, help="folder of the goldens, such as Tests/Goldens/demo")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--goldens-only", action="store_true", help="leave the checkpoint in --out as it is")
+    only.add_argument("--encoder-only", action="store_true",
+                      help="replace the encoder in --out alone; no golden depends on it")
     parser.add_argument("--prompt", default=PROMPTS[0], help="prompt of the sampling golden")
     parser.add_argument("--seed", type=int, default=100, help="seed of the sampling golden")
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.encoder_only:
+        export_encoder(options.work, options.out)
+        return
+    if not options.goldens:
+        parser.error("--goldens is needed")
     if options.goldens_only:
         write_goldens(options.out, options.goldens, options.prompt, options.seed)
         return

@@ -1,17 +1,18 @@
-"""Trains the small causal 3D autoencoder towards a latent space that is designed, not found.
+"""Trains the decoder of the small causal 3D autoencoder: it learns to draw videos from `scenes.codes`, a latent space that
+is designed, not found.
 
-The decoder learns to draw videos from `scenes.codes`, the encoder to find these codes in videos; then both are trained
-together.  Two things make this cheap.  The network starts as a working codec: interpolation in its plain path, an outline
-that becomes a mask and a choice between object and background in two residual blocks of the last stage; everything else
-starts at zero.  And group normalisation is made harmless: of every layer two channels are large constants and one is the
-negative sum of all others, so mean and variance are known in advance, crops behave like whole videos, and colours do not
-depend on how large the object is.
+Two things make this cheap.  The network starts as a working codec: interpolation in its plain path, an outline that becomes
+a mask and a choice between object and background in two residual blocks of the last stage; everything else starts at zero.
+And group normalisation is made harmless: of every layer two channels are large constants and one is the negative sum of all
+others, so mean and variance are known in advance, crops behave like whole videos, and colours do not depend on how large
+the object is.
 """
 
 import argparse
 import json
 import math
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLHunyuanVideo
 from torch.nn.utils import parametrize
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "goldens"))
+
 from scenes import CELL, CENTRE, FRAMES, HEIGHT, REACH, SPREAD, WIDTH, codes, render, sample_scene, trajectory
+from tencent_layout import load_vae
 
 CONFIG = dict(
     in_channels=3,
@@ -245,50 +249,24 @@ def choose_colour(block):
         inner[BACKGROUND[colour], plain, 2, 1, 1] = -1
 
 
-@torch.no_grad()
-def start_encoder(vae):
-    """Unit-gain plain path, residual branches that add nothing yet."""
-    encoder, latent = vae.encoder, CONFIG["latent_channels"]
-    start_common(encoder)
-    for part in encoder.modules():
-        if type(part).__name__ == "HunyuanVideoDownsampleCausal3D":
-            weight = part.conv.conv.weight
-            torch.nn.init.normal_(weight, std=0.5 / math.sqrt(weight[0].numel()))
-            kernel = torch.ones(3 if part.conv.conv.stride[0] == 2 else 1, 3, 3)
-            weight[:, :, -len(kernel):] += torch.eye(len(weight)).view(*weight.shape[:2], 1, 1, 1) * kernel / kernel.numel()
-            part.conv.conv.bias.zero_()
-    torch.nn.init.normal_(encoder.conv_in.conv.weight, std=math.sqrt(1 / 9))
-    encoder.conv_in.conv.weight[:, :, :2] = 0
-    encoder.conv_in.conv.bias.zero_()
-    encoder.conv_norm_out.weight.fill_(spread(CONFIG["block_out_channels"][-1]))
-    encoder.conv_norm_out.weight[-2:] = 0
-    encoder.conv_norm_out.bias.zero_()
-    last = encoder.conv_out.conv
-    torch.nn.init.normal_(last.weight, std=1 / math.sqrt(last.weight[0].numel()))
-    last.weight[latent:] = 0
-    last.bias.zero_()
-    vae.quant_conv.weight.copy_(torch.eye(2 * latent).view(2 * latent, 2 * latent, 1, 1, 1))
-    vae.quant_conv.bias.zero_()
-    vae.quant_conv.bias[latent:] = -6.0  # logarithm of the posterior's variance: almost none
-
-
 def build():
-    """An initialised autoencoder whose balanced layers are parametrised."""
+    """An autoencoder whose decoder is initialised and its balanced layers parametrised; the encoder is not."""
     vae = AutoencoderKLHunyuanVideo(**CONFIG)
     start_decoder(vae)
-    start_encoder(vae)
-    balance(vae.encoder)
     balance(vae.decoder)
     return vae
 
 
-def assemble(work):
-    """The autoencoder of the averaged weights, as plain modules."""
-    vae = build()
-    for part in ("decoder", "encoder"):
-        vae.load_state_dict(torch.load(work / f"{part}.pt", weights_only=False)["average"], strict=False)
-    unbalance(vae)
-    return vae.eval()
+def trained_decoder(work, checkpoint=None):
+    """An autoencoder with the averaged weights of the decoder's training, or with the decoder of a checkpoint folder, as
+    plain modules that are not trained any more; the encoder is random."""
+    if checkpoint:
+        vae = load_vae(checkpoint)
+    else:
+        vae = build()
+        vae.load_state_dict(torch.load(work / "decoder.pt", weights_only=False)["average"], strict=False)
+        unbalance(vae)
+    return vae.eval().requires_grad_(False)
 
 
 def pieces(rng, count, length, size):
@@ -335,15 +313,12 @@ def psnr(found, video):
 
 
 @torch.no_grad()
-def held_out_psnr(vae, count, part):
+def held_out_psnr(vae, count, encoded=False):
+    """PSNR of videos that are drawn from codes, or from what the encoder finds."""
     rng, results = random.Random(999), []
     for _ in range(count // 2):
         code, video = whole(rng, 2, unseen=True)
-        if part == "encoder":
-            found = decode(vae, encode(vae, video))
-        else:
-            found = decode(vae, code)
-        results.append(psnr(found, video))
+        results.append(psnr(decode(vae, encode(vae, video) if encoded else code), video))
     return torch.cat(results)
 
 
@@ -362,21 +337,8 @@ def decoder_loss(vae, rng, options):
     return (weight * difference.square()).mean() + 0.03 * (weight * difference.abs()).mean()
 
 
-def encoder_loss(vae, rng, options):
-    """Distance from the codes; through the decoder, also from the video."""
-    code, video = pieces(rng, options.batch, options.length, options.size)
-    weight = torch.full(code.shape[-2:], 0.2)  # what lies behind the border cannot be known
-    weight[1:-1, 1:-1] = 1
-    found = encode(vae, video)
-    loss = (weight * (found - code).square()).mean() / weight.mean()
-    if not options.through:
-        return loss
-    return 0.05 * loss + (weights_of(video) * (decode(vae, found) - video).square()).mean()
-
-
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("part", choices=("decoder", "encoder"))
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder of everything that is trained")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--decay", type=float, default=0.4, help="share of the steps over which the learning rate falls")
@@ -384,26 +346,22 @@ def parse():
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--length", type=int, default=9, help="frames of a piece")
     parser.add_argument("--size", type=int, default=48, help="height and width of a piece in pixels")
-    parser.add_argument("--through", action="store_true", help="train the encoder through the decoder")
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
+    parser.add_argument("--judged", type=int, default=24, help="held-out videos that are measured in the end")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
 
 class Run:
-    """Everything that a continued training needs; decoder and encoder are kept apart."""
+    """Everything that a continued training needs."""
 
     def __init__(self, options):
         torch.manual_seed(options.seed)
-        self.options, self.path = options, options.work / f"{options.part}.pt"
-        self.rng, self.step, self.history = random.Random(f"{options.seed} {options.part}"), 0, []
+        self.path = options.work / "decoder.pt"
+        self.rng, self.step, self.history = random.Random(f"{options.seed} decoder"), 0, []
         self.vae = build()
-        other = options.work / ("decoder.pt" if options.part == "encoder" else "encoder.pt")
-        if other.exists():
-            self.vae.load_state_dict(torch.load(other, weights_only=False)["average"], strict=False)
-        kept = ("decoder", "post_quant_conv") if options.part == "decoder" else ("encoder", "quant_conv")
-        self.names = [n for n, _ in self.vae.named_parameters() if n.startswith(kept)]
+        self.names = [n for n, _ in self.vae.named_parameters() if n.startswith(("decoder", "post_quant_conv"))]
         for name, parameter in self.vae.named_parameters():
             parameter.requires_grad_(name in self.names)
         self.parameters = dict((n, p) for n, p in self.vae.named_parameters() if n in self.names)
@@ -458,13 +416,12 @@ class Swapped:
 
 
 def train(run, options):
-    loss_of = decoder_loss if options.part == "decoder" else encoder_loss
     saved, reported, processor = time.time(), time.time(), time.process_time()
     while run.step < options.steps:
         fall = max(0.01, (options.steps - run.step) / (options.decay * options.steps))
         for group in run.optimizer.param_groups:
             group["lr"] = group["base"] * min(1, (run.step + 1) / 100, fall)
-        loss = loss_of(run.vae, run.rng, options)
+        loss = decoder_loss(run.vae, run.rng, options)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(run.parameters.values(), 1.0)
         run.optimizer.step()
@@ -481,7 +438,7 @@ def train(run, options):
         if time.time() - saved > options.save_minutes * 60:
             run.save()
             with run.averaged():
-                print(f"held-out {held_out_psnr(run.vae, 4, options.part).median():.2f} dB", flush=True)
+                print(f"held-out {held_out_psnr(run.vae, 4).median():.2f} dB", flush=True)
             saved = time.time()
     run.save()
 
@@ -491,12 +448,12 @@ def main():
     torch.set_num_threads(options.threads)
     run = Run(options)
     print(f"{sum(p.numel() for p in run.vae.parameters()) / 1e6:.2f} M parameters, from step {run.step}, held-out "
-          f"{held_out_psnr(run.vae, 8, options.part).median():.2f} dB", flush=True)
+          f"{held_out_psnr(run.vae, 8).median():.2f} dB", flush=True)
     train(run, options)
     with run.averaged():
-        values = held_out_psnr(run.vae, 24, options.part)
+        values = held_out_psnr(run.vae, options.judged)
     facts = {"steps": run.step, "median_psnr": values.median().item(), "lowest_psnr": values.min().item()}
-    (options.work / f"{options.part}_facts.json").write_text(json.dumps(facts, indent=1))
+    (options.work / "decoder_facts.json").write_text(json.dumps(facts, indent=1))
     print(json.dumps(facts), flush=True)
 
 
