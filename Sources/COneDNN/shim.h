@@ -49,8 +49,9 @@ static inline void onednn_convolution_destroy(onednn_convolution *c) {
   c->description = NULL;
 }
 
-// With `accumulate` the result is added to what the destination holds.
-static inline dnnl_status_t onednn_convolution_create(
+// Finds how a convolution would be done and what memory that takes; no code is made for it. With `accumulate` the result is added to
+// what the destination holds.
+static inline dnnl_status_t onednn_convolution_describe(
     dnnl_engine_t engine, int channels, int outputs, const int kernel[3], const int result[3], bool accumulate,
     onednn_convolution *out) {
   onednn_convolution c = {0};
@@ -104,12 +105,26 @@ static inline dnnl_status_t onednn_convolution_create(
     status = dnnl_primitive_desc_create(&c.description, &convolution, attributes, engine, NULL);
 #endif
 
-  if (status == dnnl_success) status = dnnl_primitive_create(&c.primitive, c.description);
   if (operations) dnnl_post_ops_destroy(operations);
   if (attributes) dnnl_primitive_attr_destroy(attributes);
   if (status == dnnl_success) {
     c.weight_bytes = dnnl_memory_desc_get_size(onednn_query(&c, dnnl_query_weights_md));
     c.scratch_bytes = dnnl_memory_desc_get_size(onednn_query(&c, dnnl_query_scratchpad_md));
+    *out = c;
+  } else {
+    onednn_convolution_destroy(&c);
+  }
+  return status;
+}
+
+// Describes a convolution and makes the code for it.
+static inline dnnl_status_t onednn_convolution_create(
+    dnnl_engine_t engine, int channels, int outputs, const int kernel[3], const int result[3], bool accumulate,
+    onednn_convolution *out) {
+  onednn_convolution c = {0};
+  dnnl_status_t status = onednn_convolution_describe(engine, channels, outputs, kernel, result, accumulate, &c);
+  if (status == dnnl_success) status = dnnl_primitive_create(&c.primitive, c.description);
+  if (status == dnnl_success) {
     *out = c;
   } else {
     onednn_convolution_destroy(&c);

@@ -60,6 +60,23 @@ final class ConvolutionPrimitive: @unchecked Sendable {
   }
 }
 
+/// What a convolution needs beside its input and result.
+struct ConvolutionMemory {
+  /// Of the weights in their own layout, and of working memory for each thread.
+  let weightBytes: Int
+  let scratchBytes: Int
+
+  init(_ key: ConvolutionPrimitive.Key, _ engine: dnnl_engine_t) throws(BackendError) {
+    OneDNN.useCallingThreadOnly()
+    var convolution = onednn_convolution()
+    let status = onednn_convolution_describe(
+      engine, Int32(key.channels), Int32(key.outputs), key.kernel.list, key.result.list, key.accumulates, &convolution)
+    try OneDNN.check(status, "convolution")
+    (weightBytes, scratchBytes) = (convolution.weight_bytes, convolution.scratch_bytes)
+    onednn_convolution_destroy(&convolution)
+  }
+}
+
 extension KernelExtents {
   fileprivate var list: [Int32] { [Int32(time), Int32(height), Int32(width)] }
 }
@@ -86,6 +103,7 @@ final class ConvolutionCache: Sendable {
   private struct State {
     var engine: dnnl_engine_t?
     var primitives: [ConvolutionPrimitive.Key: ConvolutionPrimitive] = [:]
+    var memory: [ConvolutionPrimitive.Key: ConvolutionMemory] = [:]
     var weights: [WeightKey: [PackedWeight]] = [:]
     var clock = 0
   }
@@ -103,13 +121,28 @@ final class ConvolutionCache: Sendable {
   func primitive(_ key: ConvolutionPrimitive.Key) throws(BackendError) -> ConvolutionPrimitive {
     try state.withLock { state throws(BackendError) in
       if let primitive = state.primitives[key] { return primitive }
-      if state.engine == nil { try OneDNN.check(dnnl_engine_create(&state.engine, dnnl_cpu, 0), "engine") }
-      guard let engine = state.engine else { preconditionFailure("convolution: oneDNN made no engine") }
+      let engine = try ConvolutionCache.engine(&state)
       if state.primitives.count >= ConvolutionCache.mostPrimitives { state.primitives.removeAll() }
       let primitive = try ConvolutionPrimitive(key, engine)
       state.primitives[key] = primitive
       return primitive
     }
+  }
+
+  /// The memory that a convolution takes, found without making code for it: plans ask for hundreds that never run.
+  func memory(of key: ConvolutionPrimitive.Key) throws(BackendError) -> ConvolutionMemory {
+    try state.withLock { state throws(BackendError) in
+      if let known = state.memory[key] { return known }
+      let memory = try ConvolutionMemory(key, try ConvolutionCache.engine(&state))
+      state.memory[key] = memory
+      return memory
+    }
+  }
+
+  private static func engine(_ state: inout State) throws(BackendError) -> dnnl_engine_t {
+    if state.engine == nil { try OneDNN.check(dnnl_engine_create(&state.engine, dnnl_cpu, 0), "engine") }
+    guard let engine = state.engine else { preconditionFailure("convolution: oneDNN made no engine") }
+    return engine
   }
 
   /// The weight `[O, C, k, k, k]` folded for a phase, in the layout that a convolution wants.

@@ -69,6 +69,15 @@ public final class SafetensorsWriter: WeightFileWriter {
     try file.finish()
   }
 
+  /// Ends the file with holes for what was not written: it has its directory and its size, and reads as zeros there.
+  /// - Throws: `CheckpointError.unwritable`.
+  public func finishWithHoles() throws(CheckpointError) {
+    let end = pending.values.reduce(0) { max($0, $1.offset + $1.entry.shape.count * $1.entry.dtype.byteCount) }
+    pending.removeAll()
+    if end > 0 { try file.write([0], at: end - 1) }
+    try file.finish()
+  }
+
   /// Writes a whole file.
   /// - Precondition: names are distinct, tensors contiguous and in host memory.
   /// - Throws: `CheckpointError.unwritable`.

@@ -5,6 +5,8 @@ public import TensorCore
 /// The parts of a run, in order.
 public enum GenerationStage: String, Sendable, CaseIterable {
   case encodePrompts = "encode prompts"
+  /// Before previews, the decoder is there early.
+  case fitPreviews = "fit previews"
   case loadTransformer = "load transformer"
   case condition = "prepare steps"
   case denoise

@@ -175,7 +175,7 @@ public final class VideoPipeline {
   /// Gives colours for latents, fitted to this checkpoint's decoder, which is loaded now.
   public func colorMaps() throws -> (Tensor) throws -> LatentColorMap {
     let decoder = try loadedDecoder()
-    let map = try knownColorMap ?? LatentColorMap(decoder, in: context)
+    let map = try knownColorMap ?? stage(.fitPreviews) { try LatentColorMap(decoder, in: context) }
     knownColorMap = map
     return { [context] in try map.refined(by: $0, decoder, in: context) }
   }

@@ -30,10 +30,19 @@ struct ConvertCommand: ParsableCommand {
       "Write random weights of the published sizes instead: hyvideo-t2, llama-3-8b, clip-l, vae or all.",
       valueName: "network"))
   var random: String?
+  @Flag(
+    help: """
+      With --random: write the files' directories alone, with holes for the weights, which take no space. That is enough for \
+      hyvideo plan and inspect.
+      """)
+  var holes = false
 
   func run() throws {
     guard let format = StorageFormat(rawValue: dtype) else {
       throw Self.refused("unknown type", "--dtype", StorageFormat.allCases.map(\.rawValue), dtype)
+    }
+    if holes && random == nil {
+      throw Self.refused("nothing to leave out", "--holes", ["--random"], "a path")
     }
     switch (path, random) {
     case (nil, let name?): try writeRandom(name, format)
@@ -54,7 +63,11 @@ struct ConvertCommand: ParsableCommand {
     }
     for network in networks {
       let progress = ByteProgress(network.rawValue)
-      try network.write(toFolder: output, format: format) { progress.report($0, of: $1) }
+      if holes {
+        try network.writeHoles(toFolder: output, format: format)
+      } else {
+        try network.write(toFolder: output, format: format) { progress.report($0, of: $1) }
+      }
       try Console.result("\(output)/\(network.path)")
     }
   }

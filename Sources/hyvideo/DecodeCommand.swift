@@ -91,7 +91,7 @@ struct DecodeCommand: ParsableCommand {
     let metadata = Dictionary(uniqueKeysWithValues: stored.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
     let writer = try VideoOutput(
       path: path, height: size.height, width: size.width, framesPerSecond: rate, metadata: metadata, ffmpeg: ffmpeg,
-      keepsFrames: saveFrames != nil)
+      collector: saveFrames == nil ? nil : FrameCollector())
     return (pipeline, tensor, path, writer)
   }
 }

@@ -82,6 +82,7 @@ struct GenerateCommand: ParsableCommand {
         if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
         var plan = try GeneratePlan(command, resuming: saved, session: session)
         try plan.foresee(command, session: session)
+        try plan.identify()
         return plan
       }
       return (plan, plan.sharedSettings(self), plan.jobs.map(\.path))
@@ -111,7 +112,7 @@ struct GenerateCommand: ParsableCommand {
       let writer = try VideoOutput(
         path: job.path, height: job.request.roundedHeight, width: job.request.roundedWidth,
         framesPerSecond: plan.framesPerSecond, metadata: plan.metadata(job), ffmpeg: ffmpeg,
-        keepsFrames: output.saveFrames != nil || cache.measureFidelity)
+        collector: keepsFrames ? FrameCollector(frameCount: job.request.frames) : nil)
       try plan.decode(latents, job, pipeline, into: writer)
       try writer.finish()
       if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
@@ -124,6 +125,7 @@ struct GenerateCommand: ParsableCommand {
       let cached = FidelityMeasurement.Run(latents: observer.latents, video: video, steps: observer.steps)
       report.fidelity = try measureFidelity(
         of: cached, job: job, plan: plan, texts: texts, pipeline: pipeline, observer: observer)
+      report.plan?.compare(with: observer.stages, isComparison: true)
     }
     if plan.group.rank > 0 { return }
     if let comparison = report.plan?.comparison { observer.note(comparison) }
@@ -131,6 +133,9 @@ struct GenerateCommand: ParsableCommand {
     observer.note("seed \(job.request.seed)")
     try Console.result(job.path)
   }
+
+  /// Whether all frames stay in memory until they are written or compared.
+  var keepsFrames: Bool { output.saveFrames != nil || cache.measureFidelity }
 
   /// Prepares to follow a video. Its latents and previews are written by the first rank.
   private func begin(
@@ -162,7 +167,7 @@ struct GenerateCommand: ParsableCommand {
     observer.beginVideo(recorder: nil, saver: nil, keepsLatents: plan.group.rank == 0)
     var request = job.request
     request.cache = .none
-    let frames = FrameCollector()
+    let frames = FrameCollector(frameCount: request.frames)
     try plan.decode(pipeline.denoise(request, texts: texts), job, pipeline, into: frames)
     let dense = FidelityMeasurement.Run(latents: observer.latents, video: frames.video, steps: observer.steps)
     let fidelity = try FidelityMeasurement(cached: cached, dense: dense)

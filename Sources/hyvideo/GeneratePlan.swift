@@ -26,7 +26,8 @@ struct GeneratePlan {
   let ffmpeg: FFmpeg?
   /// Things to say before the run.
   var notes: [String]
-  let checkpointDigest: String
+  /// The hash of the checkpoint's files. Empty until `identify`, unless the command line cannot be checked without it.
+  private(set) var checkpointDigest: String
   let threads: Int
   /// Reads weights ahead from disk; nil where they stay in memory.
   var readAhead: WeightReadAhead?
@@ -72,8 +73,11 @@ struct GeneratePlan {
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
     }
-    checkpointDigest = try Self.digest(of: model)
-    let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
+    checkpointDigest = command.cache.isUsed || saved != nil ? try Self.digest(of: model) : ""
+    let cache =
+      command.cache.isUsed
+      ? try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
+      : (settings: StepCacheSettings.none, notes: [])
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
@@ -103,6 +107,11 @@ struct GeneratePlan {
     } else {
       resumed = nil
     }
+  }
+
+  /// Takes the checkpoint's hash, for a run that fits: it takes a good part of a second for the published files.
+  mutating func identify() throws {
+    if checkpointDigest.isEmpty { checkpointDigest = try Self.digest(of: model) }
   }
 
   /// The hash of all files of a checkpoint.

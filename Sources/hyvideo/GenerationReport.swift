@@ -81,7 +81,7 @@ struct GenerationReport: Encodable {
   let perRank: [RankReport]
   let output: String
   /// What was planned, beside what came of it.
-  let plan: ForecastReport?
+  var plan: ForecastReport?
   /// Where it was measured.
   var fidelity: FidelityMeasurement?
   let stepsComputed: Int

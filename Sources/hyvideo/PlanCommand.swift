@@ -67,8 +67,9 @@ struct PlannedRun {
     try command.ranks.requireCount()
     let ranks = command.ranks.ranks ?? 1
     heads = try model.transformerNetwork().transformerConfiguration().headCount
-    let asked = try command.ranks.layout(of: ranks)
-    let automatic = RankLayout.automatic(ranks: ranks, ranksPerHost: ranks, heads: heads)
+    let sharing = try command.ranks.requireSharing(among: ranks, usesGuidance: requests[0].usesGuidance)
+    let asked = try command.ranks.layout(of: sharing)
+    let automatic = RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads)
     layoutReason = asked == nil ? automatic.reason : nil
     let cores = AvailableCores.count
     backend = try RunOptions.backend(
@@ -81,8 +82,11 @@ struct PlannedRun {
     self.requests = requests
     var setting = PlanSetting()
     setting.layout = asked ?? automatic.layout
+    setting.splitsGuidance = command.ranks.cfgParallel
     setting.sharesTiles = command.ranks.useVaeParallel ?? (ranks > 1)
-    setting.keepsFrames = command.output.saveFrames != nil || command.cache.measureFidelity
+    setting.keepsFrames = command.keepsFrames
+    setting.previewInterval = command.running.preview
+    setting.comparesWithoutCache = command.cache.measureFidelity
     forecaster = try Forecaster(
       model, backend: backend, setting: setting,
       limit: MemoryLimit(command.memory.memoryLimit, processesOnHost: ranks),

@@ -23,11 +23,12 @@ final class VideoOutput: FrameSink {
   /// - Parameters:
   ///   - path: a file, or a folder for PNG frames, which ends in a slash.
   ///   - metadata: what a file says of itself; beside frames it stands in a file of its own.
+  ///   - collector: is given the frames too, where they are to stay in memory.
   init(
     path: String, height: Int, width: Int, framesPerSecond: Int, metadata: [String: String], ffmpeg: FFmpeg,
-    keepsFrames: Bool
+    collector: FrameCollector? = nil
   ) throws {
-    collector = keepsFrames ? FrameCollector() : nil
+    self.collector = collector
     self.metadata = path.hasSuffix("/") ? (metadata, path) : nil
     if path.hasSuffix("/") {
       writer = try PNGWriter(folder: path, width: width, height: height, ffmpeg: ffmpeg)

@@ -47,10 +47,13 @@ struct Program {
 
   /// Starts the program and does not wait for it.
   /// - Parameter errors: the file that standard error goes to.
-  static func start(program: String = path, _ arguments: [String], errors: String? = nil) throws -> Process {
+  static func start(
+    program: String = path, _ arguments: [String], errors: String? = nil, environment: [String: String] = [:]
+  ) throws -> Process {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     (process.standardInput, process.standardOutput) = (FileHandle.nullDevice, FileHandle.nullDevice)
     process.standardError = FileHandle.nullDevice
     if let errors {

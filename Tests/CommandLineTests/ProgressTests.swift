@@ -50,6 +50,35 @@ import Testing
     #expect(unknown.status == 64 && unknown.errorLine.contains("--progress"), "\(unknown.errors)")
   }
 
+  @Test func `a step that takes twice its planned time gets a warning with both times`() throws {
+    let folder = TemporaryFolder()
+    let environment = ["XDG_CACHE_HOME": folder.path("cache")]
+    let size = ["--infer-steps", "1500", "--video-length", "1", "--threads", "1"]
+    // Times the operations, so that the plan of the run knows what a step takes.
+    #expect(try Program.run(["plan"] + size, environment: environment).status == 0)
+    let process = try Program.start(
+      settings + size + ["--output", folder.path("a.mp4"), "--report", folder.path("a.json")],
+      errors: folder.path("errors"), environment: environment)
+    while process.isRunning, !(try text(folder.path("errors"))).contains("denoise: 1/") {
+      Thread.sleep(forTimeInterval: 0.001)
+    }
+    // A machine that stands still for a while.
+    kill(process.processIdentifier, SIGSTOP)
+    Thread.sleep(forTimeInterval: 1.5)
+    kill(process.processIdentifier, SIGCONT)
+    process.waitUntilExit()
+    let errors = try text(folder.path("errors"))
+    #expect(process.terminationStatus == 0, "\(errors)")
+    let warnings = errors.split(separator: "\n").filter { $0.hasPrefix("warning: step ") }
+    #expect(warnings.contains { $0.contains(" took 1.") && $0.contains(" s, planned were ") }, "\(errors)")
+    let report = try JSONValue(contentsOf: folder.path("a.json"))
+    #expect((report["warnings"].array ?? []).contains { $0.string?.contains("planned were") == true })
+    let slow = (report["steps"].array ?? []).filter { ($0["seconds"].double ?? 0) > 1.2 }
+    #expect(slow.count == 1, "one step stood still")
+  }
+
+  private func text(_ path: String) throws -> String { try String(contentsOfFile: path, encoding: .utf8) }
+
   @Test func `a preview shows the colour of what comes, at the last step in any case`() throws {
     let folder = TemporaryFolder()
     let result = try Program.run(

@@ -65,7 +65,8 @@ import Testing
     #expect(page.components(separatedBy: "<rect class=\"skipped\"").count == skipped + 1)
     #expect(page.components(separatedBy: "<svg ").count == 5, "steps, decisions, times, memory")
     for word in [
-      "Settings", "rel_l1_thresh 0.3", report["checkpoint_sha256"].string ?? "?", "hyvideo generate --prompt",
+      "Planned and actual", "Settings", "rel_l1_thresh 0.3", report["checkpoint_sha256"].string ?? "?",
+      "hyvideo generate --prompt",
     ] {
       #expect(page.contains(word), "\(word) is missing")
     }

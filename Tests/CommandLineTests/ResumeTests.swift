@@ -135,21 +135,51 @@ import Testing
     let failed = try Program.run(
       ["generate"] + settings + ["--output", folder.path("a b.mp4")], environment: ["HYVIDEO_FFMPEG": encoder])
     #expect(failed.status == 1, "\(failed.errors)")
-    let command = failed.errorLine.components(separatedBy: "finish the video with: hyvideo ").last ?? ""
-    #expect(command.hasPrefix("decode "), "\(failed.errors)")
-    let shell = Process()
-    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
-    shell.arguments = ["-c", "'\(Program.path)' \(command) > /dev/null 2>&1"]
-    try shell.run()
-    shell.waitUntilExit()
-    #expect(shell.terminationStatus == 0)
+    try finish(failed)
     let direct = try Program.run(["generate"] + settings + ["--output", folder.path("b.mp4")])
     #expect(direct.status == 0)
     let files = try ["a b.mp4", "b.mp4"].map { try Data(contentsOf: URL(fileURLWithPath: folder.path($0))) }
     #expect(files[0] == files[1], "the same latents, settings and metadata should give the same file")
   }
 
-  @Test func `a full disk costs the saved run, not the video`() throws {
+  /// Runs the command that a failed decode has printed.
+  private func finish(_ failed: Program.Result) throws {
+    let command = failed.errorLine.components(separatedBy: "finish the video with: hyvideo ").last ?? ""
+    #expect(command.hasPrefix("decode "), "\(failed.errors)")
+    let result = try Program.run(program: "/bin/sh", ["-c", "'\(Program.path)' \(command)"])
+    #expect(result.status == 0, "\(command): \(result.errors)")
+  }
+
+  /// Runs where no file may grow beyond a size: to a program that is as a disk that is full.
+  private func generate(filesUpTo bytes: Int, _ arguments: [String]) throws -> Program.Result {
+    try Program.run(
+      program: "/bin/sh",
+      ["-c", "trap '' XFSZ; ulimit -f \(bytes / 512); exec \"$0\" \"$@\"", Program.path, "generate"] + arguments)
+  }
+
+  @Test func `a full disk costs what does not fit on it, and no latents`() throws {
+    let folder = TemporaryFolder()
+    let run = [
+      "--prompt", "A red ball.", "--seed", "1", "--infer-steps", "3", "--threads", "1", "--video-size", "64", "64",
+    ]
+    // The state of a run has 20 kB of latents.
+    let unsaved = try generate(
+      filesUpTo: 16 << 10, run + ["--checkpoint-every", "1", "--output", folder.path("frames/")])
+    #expect(unsaved.status == 0, "\(unsaved.errors)")
+    #expect(unsaved.errors.components(separatedBy: "warning: the run is not saved").count == 2, "\(unsaved.errors)")
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.root) == ["frames"], "half of a file was left behind")
+
+    // The frames have 800 kB.
+    let failed = try generate(
+      filesUpTo: 200 << 10, run + ["--output", folder.path("a.mp4"), "--save-frames", folder.path("a.safetensors")])
+    #expect(failed.status == 1 && failed.errorLine.contains("a.safetensors"), "\(failed.errors)")
+    #expect(FileManager.default.fileExists(atPath: folder.path("a.run.safetensors")))
+    try finish(failed)
+    #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `a state that cannot be written costs no video`() throws {
     let folder = TemporaryFolder()
     // A folder in the way of the state file stands for any place that cannot be written.
     try FileManager.default.createDirectory(

@@ -63,6 +63,13 @@ import Testing
     let twice = try planner.plan([guided], setting: PlanSetting())
     // The negative prompt has another number of tokens.
     #expect((1.9...2.2).contains(twice.denseStep.total.operations / plain.denseStep.total.operations))
+    // Each half has one of the passes, and sends its velocity.
+    var halved = PlanSetting()
+    halved.splitsGuidance = true
+    let half = try planner.plan([guided], setting: halved)
+    #expect(half.denseStep.total.operations == plain.denseStep.total.operations && halved.ranks == 2)
+    let sent = half[.denoise]?.bytesSent ?? 0
+    #expect(abs(sent - 4 * 4 * 16 * 9 * 40 * 40) <= 4 * 4, "\(sent) bytes")
     var whole = request(model, 320, 320, frames: 33)
     whole.vaeTiling = false
     #expect(try planner.plan([whole], setting: PlanSetting()).hostPeakBytes > plain.hostPeakBytes)
@@ -112,6 +119,38 @@ import Testing
     let gathered = 4 * Double(tokens * 64) * (ranks - 1) / ranks
     let sent = Double(plan[.denoise]?.bytesSent ?? 0) / 4
     #expect(sent > 0.75 * attention && sent < 1.3 * (attention + gathered), "\(sent) for \(attention) and \(gathered)")
+  }
+
+  @Test func `previews and a comparison without cache are planned`() throws {
+    let (planner, model) = try planner()
+    var request = request(model, steps: 6)
+    let plain = try planner.plan([request], setting: PlanSetting())
+    var setting = PlanSetting()
+    setting.previewInterval = 4
+    let shown = try planner.plan([request], setting: setting)
+    // Pictures after steps 4 and 6, each of the first and the last latent frame, fitted on six random ones.
+    let configuration = try model.autoencoderNetwork().autoencoderConfiguration()
+    let part = configuration.decoderOperations(latents: [1, 16, 1, 8, 8])
+    let random = configuration.decoderOperations(latents: [1, 16, 1, 16, 16])
+    func operations(_ plan: RunPlan, _ stage: GenerationStage) -> Double { plan[stage]?.work.total.operations ?? 0 }
+    #expect(abs((operations(shown, .denoise) - operations(plain, .denoise)) / (2 * 2 * part) - 1) < 1e-9)
+    #expect(abs(operations(shown, .fitPreviews) / (6 * random) - 1) < 1e-9)
+    let early = shown.stages.firstIndex { $0.stage == .loadDecoder } ?? .max
+    #expect(early < shown.stages.firstIndex { $0.stage == .loadTransformer } ?? 0)
+    #expect(shown.stages.count == plain.stages.count + 1)
+
+    request.cache = try StepCacheSettings(method: "taylorseer", options: ["scope": "velocity"])
+    var compared = PlanSetting()
+    (compared.keepsFrames, compared.comparesWithoutCache) = (true, true)
+    let twice = try planner.plan([request], setting: compared)
+    let again = twice.stages.filter(\.isComparison)
+    #expect(again.map(\.stage) == [.condition, .denoise, .decode])
+    #expect(again[1].work.total.operations == operations(plain, .denoise))
+    #expect(operations(twice, .denoise) < operations(plain, .denoise), "the first run has its cache")
+    // Both videos, and the latents of all steps of both runs.
+    let held = 2 * 4 * 3 * 17 * 64 * 64 + 2 * 7 * 4 * 16 * 5 * 8 * 8
+    let grown = again[2].tensorBytes - (plain[.decode]?.tensorBytes ?? 0)
+    #expect(abs(grown - held) < held / 5, "\(grown) bytes for \(held)")
   }
 
   @Test func `the published network is planned from the directories of its files`() throws {

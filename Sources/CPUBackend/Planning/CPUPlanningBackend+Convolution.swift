@@ -74,12 +74,12 @@ extension CPUPlanningBackend {
     var working = 0
     for phase in phases {
       for height in Set([height, rows - (bands - 1) * height]).sorted(by: >) {
-        let primitive = try backend.convolutions.primitive(
-          ConvolutionPrimitive.Key(
+        let needed = try backend.convolutions.memory(
+          of: ConvolutionPrimitive.Key(
             channels: channels, outputs: weight.shape[0], kernel: phase.kernel,
             result: KernelExtents(time: 1, height: height, width: width), accumulates: isDirect && accumulates))
-        pack(weight, phase, byteCount: primitive.weightBytes)
-        working = max(working, primitive.scratchBytes)
+        pack(weight, phase, byteCount: needed.weightBytes)
+        working = max(working, needed.scratchBytes)
       }
     }
     let window = kernel.time * (height + kernel.height - 1) * (width + kernel.width - 1) * channels

@@ -39,12 +39,7 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
   /// - Precondition: the format is none of GGUF's.
   /// - Throws: `CheckpointError.unwritable`.
   public func write(toFolder folder: String, format wanted: StorageFormat, progress: (Int, Int) -> Void) throws {
-    let file = folder + "/" + path
-    try FileManager.default.createDirectory(
-      atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
-    precondition(wanted.blocks == nil, "random networks: \(wanted) is no format of safetensors")
-    let items = parameters.map { ($0, ConvertedParameter($0.name, $0.shape, wanted: wanted)) }
-    let writer = try SafetensorsWriter(path: file, entries: items.flatMap(\.1.entries), metadata: ["format": "pt"])
+    let (writer, items) = try begin(toFolder: folder, format: wanted)
     let total = items.reduce(0) { $0 + $1.1.byteCount }
     var generator = TorchGenerator(seed: 0)
     let normals = generator.normals(shape: [Self.blockCount]).floats()
@@ -74,6 +69,26 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
       progress(done, total)
     }
     try writer.finish()
+  }
+
+  /// Writes the file's directory alone, with holes for the weights: enough to plan with, and nearly no space on the disk.
+  /// - Precondition: the format is none of GGUF's.
+  /// - Throws: `CheckpointError.unwritable`.
+  public func writeHoles(toFolder folder: String, format wanted: StorageFormat) throws {
+    try begin(toFolder: folder, format: wanted).writer.finishWithHoles()
+  }
+
+  private func begin(
+    toFolder folder: String, format wanted: StorageFormat
+  ) throws -> (writer: SafetensorsWriter, items: [(ParameterShape, ConvertedParameter)]) {
+    precondition(wanted.blocks == nil, "random networks: \(wanted) is no format of safetensors")
+    let file = folder + "/" + path
+    try FileManager.default.createDirectory(
+      atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
+    let items = parameters.map { ($0, ConvertedParameter($0.name, $0.shape, wanted: wanted)) }
+    return (
+      try SafetensorsWriter(path: file, entries: items.flatMap(\.1.entries), metadata: ["format": "pt"]), items
+    )
   }
 
   /// Mean and standard deviation of a parameter's numbers.

@@ -22,6 +22,11 @@ public struct GuidanceHalves: Sendable {
     pair = try group.subgroup(color: group.rank % size, key: group.rank)
   }
 
+  /// Groups that are there already.
+  init(half: any ProcessGroup, all: any ProcessGroup, pair: any ProcessGroup, branch: GuidanceBranch) {
+    (self.half, self.all, self.pair, self.branch) = (half, all, pair, branch)
+  }
+
   /// The predictions for the prompt and for the negative prompt, `[1, C, F, H, W]`.
   /// - Parameters:
   ///   - velocity: this half's.

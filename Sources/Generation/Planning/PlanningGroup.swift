@@ -14,13 +14,21 @@ final class PlanningGroup: ProcessGroup {
   }
 
   /// The groups of one rank of a layout.
-  static func sequence(_ layout: RankLayout, rank: Int, in memory: PlanningMemory) -> SequenceGroup {
+  static func sequence(
+    _ layout: RankLayout, rank: Int, in memory: PlanningMemory, sent: CommunicationMeter
+  ) -> SequenceGroup {
     if layout.ranks == 1 { return SequenceGroup() }
-    let sent = CommunicationMeter()
     return SequenceGroup(
       layout: layout, all: PlanningGroup(rank: rank, size: layout.ranks, in: memory, sent: sent),
       ulysses: PlanningGroup(rank: layout.ulyssesRank(rank), size: layout.ulysses, in: memory, sent: sent),
       ring: PlanningGroup(rank: layout.ringRank(rank), size: layout.ring, in: memory, sent: sent))
+  }
+
+  /// The halves of twice as many ranks, seen by the first of all.
+  static func halves(_ ranks: SequenceGroup, in memory: PlanningMemory, sent: CommunicationMeter) -> GuidanceHalves {
+    GuidanceHalves(
+      half: ranks.all, all: PlanningGroup(rank: 0, size: 2 * ranks.layout.ranks, in: memory, sent: sent),
+      pair: PlanningGroup(rank: 0, size: 2, in: memory, sent: sent), branch: .positive)
   }
 
   var statistics: CommunicationStatistics { sent.statistics }

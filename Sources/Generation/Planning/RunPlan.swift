@@ -5,6 +5,8 @@ public struct RunPlan: Sendable {
   /// One stage on the busiest rank.
   public struct Stage: Sendable {
     public let stage: GenerationStage
+    /// Whether it belongs to the run without cache that a cached one is compared with.
+    public let isComparison: Bool
     /// Steps or tiles.
     public let units: Int
     /// The largest resident size of the process: program, tensors, working memory, blocks kept for reuse and weights in memory.
@@ -51,12 +53,21 @@ public struct RunPlan: Sendable {
 /// How a run is laid out, beside what the request says.
 public struct PlanSetting: Sendable, Hashable {
   public var layout = RankLayout(ulysses: 1, ring: 1)
+  /// Whether half of the ranks evaluates the prompt, and half the negative prompt; the layout is that of a half.
+  public var splitsGuidance = false
   /// Weights read ahead of their use; nil keeps all in memory.
   public var windowBytes: Int?
   /// Whether all ranks decode tiles, or the first alone.
   public var sharesTiles = true
   /// Whether frames stay in memory until the end, for a file of frames or a comparison.
   public var keepsFrames = false
+  /// Steps between two previews; nil for none.
+  public var previewInterval: Int?
+  /// Whether the video is made again without cache, and both are compared: frames and the latents of all steps.
+  public var comparesWithoutCache = false
 
   public init() {}
+
+  /// All ranks.
+  public var ranks: Int { layout.ranks * (splitsGuidance ? 2 : 1) }
 }

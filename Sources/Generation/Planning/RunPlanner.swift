@@ -30,12 +30,26 @@ public final class RunPlanner {
   /// Plans videos that differ in prompt and seed alone; all but the first stage are those of one.
   /// - Precondition: there is a request.
   public func plan(_ requests: [GenerationRequest], setting: PlanSetting) throws -> RunPlan {
+    try walk(requests, setting, within: .max)
+  }
+
+  /// The plan where the run never holds more than so many bytes, else nil: most of what does not fit shows that early.
+  /// - Precondition: there is a request.
+  public func plan(_ requests: [GenerationRequest], setting: PlanSetting, within bytes: Int) throws -> RunPlan? {
+    do { return try walk(requests, setting, within: bytes) } catch is PlanWalk.Excess { return nil }
+  }
+
+  private func walk(_ requests: [GenerationRequest], _ setting: PlanSetting, within bytes: Int) throws -> RunPlan {
     var walk = try PlanWalk(
-      networks, on: makeBackend(), request: requests[0], setting: setting, programBytes: programBytes)
+      networks, on: makeBackend(), request: requests[0], setting: setting, programBytes: programBytes, mostBytes: bytes)
     try walk.encode(requests.map { try texts(of: $0) })
-    try walk.prepareSteps()
-    try walk.denoise()
-    try walk.decode()
+    try walk.preparePreviews()
+    try walk.loadTransformer()
+    try walk.makeVideo()
+    if setting.comparesWithoutCache {
+      try walk.beginComparison()
+      try walk.makeVideo()
+    }
     return walk.plan
   }
 

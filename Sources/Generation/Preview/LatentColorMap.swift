@@ -18,13 +18,18 @@ public struct LatentColorMap: Sendable {
   /// Keeps factors small where channels hardly matter, in shares of the number of positions.
   private static let ridge = 1e-3
 
+  /// The shapes of the random latents that a decoder is fitted on.
+  static func randomShapes(_ configuration: AutoencoderConfiguration) -> [Shape] {
+    Array(repeating: [1, configuration.latentChannels, 1, extent, extent], count: samples)
+  }
+
   init(_ decoder: VideoDecoder, in context: ForwardContext) throws {
     let channels = decoder.configuration.latentChannels
     let factor = decoder.configuration.spatialCompression
     let tiled = TiledDecoder(decoder, tiling: false, in: context)
     var generator = TorchGenerator(seed: 0)
     var moments = [[Double]](repeating: [Double](repeating: 0, count: channels + 4), count: channels + 1)
-    for sample in 0..<Self.samples {
+    for (sample, shape) in Self.randomShapes(decoder.configuration).enumerated() {
       // Areas of one colour, as videos have them: a decoder makes textures of noise without them.
       let blocks = sample % 2 == 0 ? 4 : 2
       let coarse = generator.normals(shape: [1, channels, 1, blocks, blocks]).floats()
@@ -35,7 +40,6 @@ public struct LatentColorMap: Sendable {
         let channel = index / (Self.extent * Self.extent)
         return coarse[(channel * blocks + y / size) * blocks + x / size] + 0.2 * noise
       }
-      let shape: Shape = [1, channels, 1, Self.extent, Self.extent]
       try tiled.decode(Tensor(values, shape: shape)) { frames in
         Self.add(
           latents: values, pixels: frames.floats(), width: Self.extent, factor: factor, channels: channels, weight: 1,
@@ -56,7 +60,7 @@ public struct LatentColorMap: Sendable {
     var moments = moments
     let tiled = TiledDecoder(decoder, tiling: false, in: context)
     let (rows, columns) = (Self.middle(latents.shape[3]), Self.middle(latents.shape[4]))
-    for frame in Set([0, latents.shape[2] - 1]) {
+    for frame in Self.frames(latents.shape[2]) {
       let part = latents.slice(2, frame..<frame + 1).slice(3, rows).slice(4, columns)
       let values = part.floats()
       try tiled.decode(Tensor(values, shape: part.shape)) { frames in
@@ -67,6 +71,15 @@ public struct LatentColorMap: Sendable {
       }
     }
     return LatentColorMap(moments: self.moments, coefficients: Self.solve(moments))
+  }
+
+  /// The first and the last, once where they are the same.
+  private static func frames(_ count: Int) -> Set<Int> { [0, count - 1] }
+
+  /// The shapes of the parts of a video's latents that are decoded to refine the map.
+  static func partShapes(of latents: Shape) -> [Shape] {
+    let part: Shape = [1, latents[1], 1, middle(latents[3]).count, middle(latents[4]).count]
+    return Array(repeating: part, count: frames(latents[2]).count)
   }
 
   /// The middle of an axis, at most two random pictures wide.

@@ -11,7 +11,7 @@ struct Forecast {
     let plan: RunPlan.Stage
     let seconds: Double
 
-    var name: String { plan.stage.rawValue }
+    var name: String { Forecast.name(plan.stage.rawValue, isComparison: plan.isComparison) }
   }
 
   let plan: RunPlan
@@ -72,6 +72,9 @@ struct Forecast {
     }
   }
 
+  /// The second run that `--measure-fidelity` asks for has the same stages again.
+  static func name(_ stage: String, isComparison: Bool) -> String { stage + (isComparison ? ", without cache" : "") }
+
   /// `17 frames of 64 x 64 in 30 steps: 85 MB, about 18 s; …`
   var line: String {
     let verdict = fits ? "fits" : "does not fit"
@@ -85,7 +88,7 @@ extension GenerationStage {
   /// Whether every video has the stage; prompts are encoded and networks loaded once.
   var isPerVideo: Bool {
     switch self {
-    case .encodePrompts, .loadTransformer, .loadDecoder: false
+    case .encodePrompts, .loadTransformer, .loadDecoder, .fitPreviews: false
     case .condition, .denoise, .decode: true
     }
   }

@@ -83,7 +83,7 @@ struct ForecastReport: Encodable {
     stepBytesSent = Double(plan[.denoise]?.bytesSent ?? 0) / Double(max(request.steps, 1))
     guessedShare = forecast.guessedShare
     (ranks, ulyssesDegree, ringDegree) = (
-      plan.setting.layout.ranks, plan.setting.layout.ulysses, plan.setting.layout.ring
+      plan.setting.ranks, plan.setting.layout.ulysses, plan.setting.layout.ring
     )
     self.layoutReason = layoutReason
     self.threads = threads
@@ -106,9 +106,11 @@ struct ForecastReport: Encodable {
   }
 
   /// Puts what was measured beside what was planned.
-  mutating func compare(with records: [RunObserver.StageRecord]) {
+  /// - Parameter isComparison: it was measured on the run without cache that a cached one is compared with.
+  mutating func compare(with records: [RunObserver.StageRecord], isComparison: Bool = false) {
     for record in records {
-      guard let index = stages.firstIndex(where: { $0.name == record.name }) else { continue }
+      let name = Forecast.name(record.name, isComparison: isComparison)
+      guard let index = stages.firstIndex(where: { $0.name == name }) else { continue }
       stages[index].actualPeakBytes = record.peakRSSBytes
       stages[index].actualTensorBytes = record.peakTensorBytes
       stages[index].actualSeconds = record.seconds

@@ -45,7 +45,7 @@ final class Forecaster {
       if fits(resident) { return resident }
     }
     // With the smallest window or not at all.
-    let smallest = try leanest(requests, ranks: layout)
+    let smallest = try planner.plan(requests, setting: leanest(layout))
     guard fits(smallest) else { return smallest }
     for window in Self.windows.dropLast() {
       setting.windowBytes = window
@@ -55,12 +55,12 @@ final class Forecaster {
     return smallest
   }
 
-  /// The plan that needs least memory, whatever its time.
-  private func leanest(_ requests: [GenerationRequest], ranks layout: RankLayout?) throws -> RunPlan {
+  /// The setting that needs least memory, whatever its time.
+  private func leanest(_ layout: RankLayout?) -> PlanSetting {
     var setting = setting
     if let layout { setting.layout = layout }
     setting.windowBytes = Self.windows.last
-    return try planner.plan(requests, setting: setting)
+    return setting
   }
 
   func fits(_ plan: RunPlan) -> Bool { limit.allows(plan) }
@@ -100,9 +100,12 @@ final class Forecaster {
     func attempt(_ ranks: Int? = nil, _ change: (inout GenerationRequest) -> Void) throws -> Proposal? {
       var changed = requests
       for index in changed.indices { change(&changed[index]) }
-      let layout = ranks.map { RankLayout.automatic(ranks: $0, ranksPerHost: $0, heads: heads).layout }
-      let plan = try leanest(changed, ranks: layout)
-      return fits(plan) ? Proposal(request: changed[0], ranks: ranks, plan: plan) : nil
+      let layout = ranks.map { count in
+        let sharing = setting.splitsGuidance ? count / 2 : count
+        return RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads).layout
+      }
+      let plan = try planner.plan(changed, setting: leanest(layout), within: limit.bytes)
+      return plan.flatMap { fits($0) ? Proposal(request: changed[0], ranks: ranks, plan: $0) : nil }
     }
     let request = requests[0]
     if !request.vaeTiling, let tiled = try attempt(nil, { $0.vaeTiling = true }) { return tiled }
@@ -125,7 +128,7 @@ final class Forecaster {
       }
       if let found { return found }
     }
-    for ranks in [2, 4, 8, 16] where ranks > setting.layout.ranks {
+    for ranks in [2, 4, 8, 16] where ranks > setting.ranks {
       if let found = try attempt(ranks, { $0.vaeTiling = true }) { return found }
     }
     return nil

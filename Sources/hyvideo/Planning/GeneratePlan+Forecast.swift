@@ -8,8 +8,11 @@ extension GeneratePlan {
     let requests = jobs.map(\.request)
     var setting = PlanSetting()
     setting.layout = sharing.layout
+    setting.splitsGuidance = sharing.splitsGuidance
     setting.sharesTiles = sharing.sharesTiles
-    setting.keepsFrames = command.output.saveFrames != nil || command.cache.measureFidelity
+    setting.keepsFrames = command.keepsFrames
+    setting.previewInterval = previewInterval
+    setting.comparesWithoutCache = command.cache.measureFidelity
     let limit = MemoryLimit(command.memory.memoryLimit, processesOnHost: session.hosts.ranksPerHost)
     let offloads = try command.running.offloads(model)
     let forecaster = try Forecaster(model, backend: backend, setting: setting, limit: limit, offloads: offloads)

@@ -47,6 +47,7 @@ extension ReportPage {
     th, td { text-align: left; vertical-align: top; padding: .35rem .8rem; border-top: 1px solid var(--line);
       overflow-wrap: anywhere; }
     tr:first-child th, tr:first-child td { border-top: 0; }
+    .plan th { width: auto; }
     th { font-weight: 400; color: var(--soft); width: 15rem; }
     td { font-variant-numeric: tabular-nums; }
     .command { display: flex; gap: .8rem; align-items: flex-start; background: var(--card); border: 1px solid var(--line);

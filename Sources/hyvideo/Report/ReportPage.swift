@@ -30,6 +30,7 @@ struct ReportPage {
       \(warnings)
       \(pictures)
       \(charts)
+      \(plan)
       \(tables)
       \(command)
       <script>\(Self.script)</script>
@@ -135,6 +136,22 @@ struct ReportPage {
     }
     return parts.isEmpty
       ? "" : "<section><h2>Time and memory</h2><div class=\"charts\">\(parts.joined())</div></section>"
+  }
+
+  /// What was planned beside what came of it.
+  private var plan: String {
+    let planned = (report["plan"]["stages"].array ?? []).filter { $0["actual_seconds"].double != nil }
+    if planned.isEmpty { return "" }
+    func row(_ cells: [String], _ tag: String) -> String {
+      "<tr>" + cells.map { "<\(tag)>\(HTMLText.escaped($0))</\(tag)>" }.joined() + "</tr>"
+    }
+    let rows = planned.map { stage in
+      let times = ["seconds", "actual_seconds"].map { ProgressPrinter.seconds(stage[$0].double ?? 0) }
+      let sizes = ["host_peak_bytes", "actual_peak_bytes"].map { Self.bytes(stage[$0].double ?? 0) }
+      return row([stage["name"].string ?? ""] + times + sizes, "td")
+    }
+    return "<section><h2>Planned and actual</h2><table class=\"plan\">"
+      + row(["stage", "time planned", "took", "memory planned", "held"], "th") + rows.joined() + "</table></section>"
   }
 
   private var tables: String {

@@ -1,0 +1,187 @@
+import Collectives
+import HunyuanVideo
+import Layers
+import TensorCore
+import TensorOps
+
+// What each video has: the steps and the frames.
+
+extension PlanWalk {
+  /// From the encoded prompt to frames.
+  mutating func makeVideo() throws {
+    guard let guidance = try prepareSteps() else { return }
+    try denoise(guidance)
+    try decode()
+  }
+
+  /// What does not depend on the latents.
+  private mutating func prepareSteps() throws -> Sampler.Guidance? {
+    guard let prompt else { return nil }
+    begin()
+    streaming?.beginPhase()
+    let guidance = try sampler.prepare(request, prompt: prompt, negative: negative, scheduler: scheduler)
+    end(.condition)
+    streaming?.beginPhase(excluding: streaming?.used ?? [], stopsAtDecisions: request.cache != .none)
+    return guidance
+  }
+
+  /// All steps. From the second on they are alike, unless a step cache has a schedule or collects tensors.
+  private mutating func denoise(_ guidance: Sampler.Guidance) throws {
+    begin()
+    // The pipeline holds the noise to the end.
+    let noise = memory.tensor(latentShape)
+    defer { withExtendedLifetime(noise) {} }
+    let rotary = rotaryTable()
+    var caches = makeCaches()
+    let previews = previewCount
+    // After a preview, blocks are kept that a step has no use for: one more step has them beside its own.
+    let walked = request.cache == .none ? min(request.steps, previews > 0 ? 3 : 2) : request.steps
+    let rest = request.steps - walked
+    var (work, last, previewWork) = (OperationCounts(), OperationCounts(), OperationCounts())
+    var latents = noise
+    keepLatents(latents)
+    var (reading, before) = (memory.statistics.weightBytesRead, sent.statistics)
+    for step in 0..<walked {
+      (reading, before) = (memory.statistics.weightBytesRead, sent.statistics)
+      // The last step finds all others' latents where they are kept.
+      if step == walked - 1 { for _ in 0..<rest { keepLatents(memory.tensor(latentShape)) } }
+      latents = try self.step(step, latents, guidance, rotary, caches)
+      keepLatents(latents)
+      last = backend.journal.take()
+      work.add(last)
+      try requireRoom()
+      if caches.allSatisfy(\.skipped) { skippedStep = last } else { denseStep = last }
+      if previews > 0 && (step == walked - 2 || walked == 1) {
+        try drawPreview()
+        previewWork = backend.journal.take()
+      }
+    }
+    let read = memory.statistics.weightBytesRead - reading
+    let perStep = sent.statistics.since(before)
+    work.add(last, times: rest)
+    work.add(previewWork, times: previews)
+    end(
+      .denoise, units: request.steps, work: work, read: memory.statistics.weightBytesRead + rest * read,
+      sent: (perStep.bytesSent * rest, perStep.messages * rest))
+    caches = []
+    if request.cache != .none && skippedStep == nil { skippedStep = try skippedStepAlone(guidance, rotary) }
+  }
+
+  /// Tiles, blending, and the frames on their way out.
+  private mutating func decode() throws {
+    // On a device with memory of its own the transformer gives way.
+    transformer = networks.transformer.network
+    let decoder = try decoder ?? loadedDecoder()
+    begin()
+    let memory = memory
+    let tiled = TiledDecoder(
+      decoder, tiling: request.vaeTiling, in: context,
+      group: setting.sharesTiles ? all : SingleProcessGroup(), allocate: { memory.tensor($0) })
+    let shape = latentShape
+    var video: Tensor?
+    let latents = memory.tensor(shape)
+    try tiled.decode(latents) { frames in
+      let pixels = memory.tensor(frames.shape)
+      if setting.keepsFrames && video == nil {
+        let extents = frames.shape.dimensions
+        video = memory.tensor([1, extents[1], request.frames, extents[3], extents[4]])
+      }
+      withExtendedLifetime(pixels) {}
+      try requireRoom()
+    }
+    try requireRoom()
+    withExtendedLifetime((latents, video)) {}
+    end(.decode, units: tiled.tileCount(for: shape))
+    if setting.comparesWithoutCache, let video { kept.append(video) }
+  }
+
+  private mutating func loadedDecoder() throws -> VideoDecoder {
+    begin()
+    let loaded = try networks.loadedDecoder(on: backend).network
+    decoder = loaded
+    end(.loadDecoder)
+    return loaded
+  }
+
+  // MARK: Previews
+
+  private var previewCount: Int {
+    guard let interval = setting.previewInterval, !isComparison else { return 0 }
+    return (request.steps + interval - 1) / interval
+  }
+
+  /// Decodes what a picture on the way is fitted to.
+  private func drawPreview() throws {
+    // The latents before, both as plain numbers, and what they lead to.
+    let numbers = (0..<5).map { _ in memory.tensor(latentShape) }
+    for shape in LatentColorMap.partShapes(of: latentShape) { try decodeWhole(shape) }
+    withExtendedLifetime(numbers) {}
+  }
+
+  func decodeWhole(_ latents: Shape) throws {
+    guard let decoder else { return }
+    let memory = memory
+    let tiled = TiledDecoder(decoder, tiling: false, in: context, allocate: { memory.tensor($0) })
+    try tiled.decode(memory.tensor(latents)) { _ in }
+  }
+
+  /// Keeps a step's latents where they are to be compared.
+  private mutating func keepLatents(_ latents: Tensor) {
+    if setting.comparesWithoutCache { kept.append(latents) }
+  }
+
+  // MARK: Parts
+
+  private var scheduler: FlowMatchScheduler {
+    FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
+  }
+
+  private var latentShape: Shape {
+    let (c, request) = (networks.decoderConfiguration, request)
+    return [
+      1, transformer.configuration.inputChannels, (request.frames - 1) / c.timeCompression + 1,
+      request.roundedHeight / c.spatialCompression, request.roundedWidth / c.spatialCompression,
+    ]
+  }
+
+  private var sampler: Sampler {
+    Sampler(transformer, in: ranks.context(context), halves: halves)
+  }
+
+  /// The angles' memory without the angles.
+  private func rotaryTable() -> RotaryTable {
+    let tokens = transformer.grid(for: latentShape).reduce(1, *)
+    let shape: Shape = [tokens, transformer.configuration.rotaryDimensions.reduce(0, +) / 2]
+    return RotaryTable(cosines: memory.tensor(shape), sines: memory.tensor(shape), pairing: .interleaved)
+  }
+
+  private func makeCaches() -> [any StepCache] {
+    // Of two halves this is the first.
+    (request.usesGuidance && halves == nil ? [GuidanceBranch.positive, .negative] : [.positive]).map { branch in
+      request.cache.makeCache(steps: request.steps, group: ranks.all, branch: branch)
+    }
+  }
+
+  private func step(
+    _ step: Int, _ latents: Tensor, _ guidance: Sampler.Guidance, _ rotary: RotaryTable, _ caches: [any StepCache]
+  ) throws -> Tensor {
+    let (velocity, _) = try sampler.velocity(
+      of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
+    let next = memory.tensor(latents.shape)
+    return withExtendedLifetime(velocity) { next }
+  }
+
+  /// A step that a cache skips because nothing changes; nil where it never does.
+  private func skippedStepAlone(_ guidance: Sampler.Guidance, _ rotary: RotaryTable) throws -> OperationCounts? {
+    let caches = makeCaches()
+    var latents = memory.tensor(latentShape)
+    defer { backend.journal.assumedChange = 1 }
+    for index in 0..<request.steps {
+      latents = try step(index, latents, guidance, rotary, caches)
+      let work = backend.journal.take()
+      if caches.allSatisfy(\.skipped) { return work }
+      backend.journal.assumedChange = 0
+    }
+    return nil
+  }
+}
