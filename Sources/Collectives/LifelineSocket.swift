@@ -12,7 +12,17 @@ final class LifelineSocket: @unchecked Sendable {
     var yes: Int32 = 1
     setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
     setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &yes, socklen_t(MemoryLayout<Int32>.size))
+    #if canImport(Glibc)
+      // A host that loses power or network says nothing: it is asked after some seconds, and given up after three questions.
+      for (option, value) in [(TCP_KEEPIDLE, Self.idleSeconds), (TCP_KEEPINTVL, Self.idleSeconds), (TCP_KEEPCNT, 3)] {
+        var value = value
+        setsockopt(descriptor, Int32(IPPROTO_TCP), option, &value, socklen_t(MemoryLayout<Int32>.size))
+      }
+    #endif
   }
+
+  /// How long a connection may be silent before the other host is asked whether it is there.
+  private static let idleSeconds: Int32 = 5
 
   deinit { close(descriptor) }
 

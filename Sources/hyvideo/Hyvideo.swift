@@ -42,12 +42,19 @@ struct Hyvideo: ParsableCommand {
     }
   }
 
-  /// The command of the command line. A rank whose command line is bad tells the others, which would wait for it.
+  /// The command of the command line. A rank whose command line is bad, or whose command needs no others, tells them: they would
+  /// wait for it.
   private static func parsed() throws -> any ParsableCommand {
-    do { return try parseAsRoot() } catch {
-      let name = CommandLine.arguments.dropFirst().first ?? ""
-      let isBad = !exitCode(for: error).isSuccess && !(error is CleanExit)
-      if isBad, sharedCommands.contains(name), RankSession.isLaunched {
+    do {
+      let command = try parseAsRoot()
+      // Commands without a name of their own only print help.
+      if !sharedCommands.contains(CommandLine.arguments.dropFirst().first ?? "") { try RankSession.meet() }
+      return command
+    } catch  where !(error is AgreedFailure) {
+      guard RankSession.isLaunched else { throw error }
+      if exitCode(for: error).isSuccess || error is CleanExit {
+        try RankSession.meet(command: CommandLine.arguments.dropFirst().joined(separator: " "))
+      } else {
         _ = try RankSession.join(failure: Failure(error))
       }
       throw error

@@ -90,6 +90,7 @@ struct PlannedRun {
     forecaster = try Forecaster(
       model, backend: backend, setting: setting,
       limit: MemoryLimit(command.memory.memoryLimit, processesOnHost: ranks),
-      offloads: command.running.offloads(model))
+      offloads: command.running.offloads(model),
+      crowding: HostCrowding(ranks: ranks, threads: backend.threads, cores: cores))
   }
 }

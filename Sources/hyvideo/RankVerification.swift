@@ -45,11 +45,11 @@ struct RankVerification: Encodable {
   let denoiseSeconds: Double
 
   init(
-    expected: VerifiedRun, found: VerifiedRun, plan: VerificationPlan, ranksAgree: Bool, tolerance: Double
+    expected: VerifiedRun, found: VerifiedRun, sharing: RankSharing, ranks: Int, ranksAgree: Bool, tolerance: Double
   ) throws {
-    ranks = plan.ranks
-    (ulyssesDegree, ringDegree) = (plan.sharing.layout.ulysses, plan.sharing.layout.ring)
-    cfgParallel = plan.sharing.splitsGuidance
+    self.ranks = ranks
+    (ulyssesDegree, ringDegree) = (sharing.layout.ulysses, sharing.layout.ring)
+    cfgParallel = sharing.splitsGuidance
     steps = zip(found.latents, expected.latents).enumerated().map { step, pair in
       let difference = zip(pair.0.floats(), pair.1.floats()).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
       return Step(
@@ -77,22 +77,16 @@ struct RankVerification: Encodable {
       lines.append(String(format: "%4d  %19.2e  %18.2e", step.step, step.relativeDifference, step.largestDifference))
     }
     lines.append(String(format: "video %19.2e", videoRelativeDifference))
-    lines.append(
-      String(
-        format:
-          "%@: %d ranks (Ulysses %d x ring %d) and one differ by %.2e at most, %.0e is allowed; %.2f s for %.2f s",
-        agrees ? "agrees" : "DIFFERS", ranks, ulyssesDegree, ringDegree, maxRelativeDifference, tolerance,
-        denoiseSeconds, denoiseSecondsOneRank))
+    lines.append(verdict)
     return lines.joined(separator: "\n")
   }
 
-  func json() throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "infinity", negativeInfinity: "-infinity", nan: "nan")
-    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  /// The layout in one line.
+  var verdict: String {
+    String(
+      format: "%@: %d ranks (Ulysses %d x ring %d) and one differ by %.2e at most, %.0e is allowed; %.2f s for %.2f s",
+      agrees ? "agrees" : "DIFFERS", ranks, ulyssesDegree, ringDegree, maxRelativeDifference, tolerance,
+      denoiseSeconds, denoiseSecondsOneRank)
   }
 
   /// What differs; nil where nothing does.
@@ -110,6 +104,8 @@ struct RankVerification: Encodable {
       place = "the video: expected a relative difference of at most \(10 * tolerance)"
     }
     return Failure(
-      message: "ranks and one rank differ: \(place), found \(found); please report it with the command line", status: 1)
+      message:
+        "\(ranks) ranks (Ulysses \(ulyssesDegree) x ring \(ringDegree)) and one rank differ: \(place), found \(found); please report it with the command line",
+      status: 1)
   }
 }

@@ -12,14 +12,16 @@ struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify", abstract: "Checks that several ranks make the video of one.",
     discussion: """
-      Makes a short video on the first rank alone, then on all ranks, and compares the latents after each step and the frames. \
-      Exit status 1 where they differ by more than rounding does.
+      Makes a short video on the first rank alone, then on all ranks, and compares the latents after each step and the frames; \
+      then decodes the first rank's latents on all ranks, which must give the same bits. Exit status 1 where they differ by \
+      more than rounding does.
       Example: hyvideo verify --ranks 4 --ulysses-degree 2 --ring-degree 2
       """)
 
   @OptionGroup(title: "Ranks") var ranks: RankOptions
   @OptionGroup(title: "Checkpoint") var checkpoint: CheckpointOptions
   @OptionGroup(title: "Video") var video: VideoOptions
+  @Flag(help: "Compare all layouts of the ranks, one after another.") var allLayouts = false
   @Option(help: "What the video shows.")
   var prompt = "A red ball moves from left to right on a black background."
   @Option(help: "Seed of the noise.") var seed: UInt64 = 0
@@ -43,7 +45,7 @@ struct VerifyCommand: ParsableCommand {
     let observer = RunObserver(json ? .none : .auto, isMuted: !session.isFirst)
     StopSignals.install()
     try session.openLifeline(observer)
-    for note in plan.sharing.notes { observer.note(note) }
+    if plan.sharings.count == 1 { for note in plan.sharings[0].notes { observer.note(note) } }
 
     var expected: VerifiedRun?
     if session.isFirst {
@@ -51,24 +53,37 @@ struct VerifyCommand: ParsableCommand {
       expected = try plan.run(VideoPipeline(plan.model, in: plan.context, observer: observer), observer)
     }
     try session.group.barrier()
-    observer.note("on \(session.group.size) ranks")
-    let groups = try plan.sharing.groups(session.group)
-    let found = try plan.run(
-      VideoPipeline(
-        plan.model, in: plan.context, ranks: groups.ranks, halves: groups.halves, observer: observer), observer)
-
-    // Ranks that do not agree with each other would drift apart.
-    let digests = try session.group.allGather(Array(found.digest.utf8))
+    let results = try plan.sharings.map { try compared($0, with: expected, plan, session, observer) }
+    let decodings = try plan.decoding(of: expected, on: session.group, observer)
     var verdict: Failure?
-    if let expected {
-      let result = try RankVerification(
-        expected: expected, found: found, plan: plan, ranksAgree: Set(digests).count == 1, tolerance: tolerance)
-      try Console.result(json ? result.json() : result.table)
-      verdict = result.failure
+    if session.isFirst {
+      let report = VerificationReport(results.compactMap(\.self), decodingIsIdentical: decodings)
+      try Console.result(json ? report.json() : report.table)
+      verdict = report.failure
     }
     let shared = try session.group.broadcast([UInt8](JSONEncoder().encode(verdict)), from: 0)
     if let failure = try JSONDecoder().decode(Failure?.self, from: Data(shared)) { throw AgreedFailure(failure) }
     try session.finish()
+  }
+
+  /// Makes the video on all ranks; what the first finds of it.
+  private func compared(
+    _ sharing: RankSharing, with expected: VerifiedRun?, _ plan: VerificationPlan, _ session: RankSession,
+    _ observer: RunObserver
+  ) throws -> RankVerification? {
+    observer.note(
+      "on \(session.group.size) ranks, Ulysses \(sharing.layout.ulysses) x ring \(sharing.layout.ring)")
+    let groups = try sharing.groups(session.group)
+    let pipeline = VideoPipeline(
+      plan.model, in: plan.context, ranks: groups.ranks, halves: groups.halves, observer: observer)
+    let found = try plan.run(pipeline, observer)
+    // Ranks that do not agree with each other would drift apart.
+    let digests = try session.group.allGather(Array(found.digest.utf8))
+    return try expected.map {
+      try RankVerification(
+        expected: $0, found: found, sharing: sharing, ranks: plan.ranks, ranksAgree: Set(digests).count == 1,
+        tolerance: tolerance)
+    }
   }
 
   private func prepared(_ session: RankSession) throws -> VerificationPlan {
@@ -88,13 +103,31 @@ struct VerifyCommand: ParsableCommand {
     request.frames = video.videoLength ?? request.frames
     (request.steps, request.cfgScale) = (inferSteps, cfgScale)
     try request.validate()
-    let sharing = try RankSharing(ranks, usesGuidance: request.usesGuidance, model: model, session: session)
-    let backend = try RunOptions.backend(device: "cpu", threads: threads ?? sharing.threads)
+    let options = try allLayouts ? everyLayout(of: session.group.size, usesGuidance: request.usesGuidance) : [ranks]
+    let sharings = try options.map {
+      try RankSharing($0, usesGuidance: request.usesGuidance, model: model, session: session)
+    }
+    let backend = try RunOptions.backend(device: "cpu", threads: threads ?? sharings[0].threads)
     let context = ForwardContext(backend: backend as any Backend)
     try VideoPipeline(model, in: context, observer: RunObserver(.none, isMuted: true)).verify([request])
     return VerificationPlan(
-      model: model, request: request, sharing: sharing, context: context,
+      model: model, request: request, sharings: sharings, context: context,
       checkpointDigest: try GeneratePlan.digest(of: model), ranks: session.group.size)
+  }
+
+  /// The flags of every layout.
+  private func everyLayout(of count: Int, usesGuidance: Bool) throws -> [RankOptions] {
+    if ranks.ulyssesDegree != nil || ranks.ringDegree != nil {
+      throw RequestError(
+        "contradicting flags", at: "--all-layouts", expected: "no --ulysses-degree and no --ring-degree",
+        found: "one of them", remedy: "leave --all-layouts or the degrees out")
+    }
+    let sharing = try ranks.requireSharing(among: count, usesGuidance: usesGuidance)
+    return RankLayout.all(of: sharing).map { layout in
+      var options = ranks
+      (options.ulyssesDegree, options.ringDegree) = (layout.ulysses, layout.ring)
+      return options
+    }
   }
 }
 
@@ -102,7 +135,8 @@ struct VerifyCommand: ParsableCommand {
 struct VerificationPlan {
   let model: ModelFolder
   let request: GenerationRequest
-  let sharing: RankSharing
+  /// The layouts that are compared: how attention is shared differs, nothing else.
+  let sharings: [RankSharing]
   let context: ForwardContext
   let checkpointDigest: String
   let ranks: Int
@@ -110,12 +144,15 @@ struct VerificationPlan {
   /// What must be the same on all ranks, by the name of its flag.
   var sharedSettings: [String: String] {
     let settings = [
-      "--ulysses-degree": "\(sharing.layout.ulysses)", "--ring-degree": "\(sharing.layout.ring)",
-      "--use-vae-parallel": "\(sharing.sharesTiles)", "--cfg-parallel": "\(sharing.splitsGuidance)",
+      "--ulysses-degree": sharings.map { "\($0.layout.ulysses)" }.joined(separator: " "),
+      "--ring-degree": sharings.map { "\($0.layout.ring)" }.joined(separator: " "),
+      "--use-vae-parallel": "\(sharesTiles)", "--cfg-parallel": "\(sharings[0].splitsGuidance)",
     ]
     let identity = RunIdentity(request, others: ["the checkpoint's hash": checkpointDigest])
     return settings.merging(identity.byFlag) { first, _ in first }
   }
+
+  private var sharesTiles: Bool { sharings[0].sharesTiles }
 
   /// Makes the video.
   func run(_ pipeline: VideoPipeline, _ observer: RunObserver) throws -> VerifiedRun {
@@ -123,8 +160,21 @@ struct VerificationPlan {
     let texts = try pipeline.encode([request])
     let latents = try pipeline.denoise(request, texts: texts[0])
     let frames = FrameCollector()
-    try pipeline.decode(latents, tiling: request.vaeTiling, sharesTiles: sharing.sharesTiles, into: frames)
+    try pipeline.decode(latents, tiling: request.vaeTiling, sharesTiles: sharesTiles, into: frames)
     return VerifiedRun(
       latents: observer.latents, video: frames.video, seconds: observer.steps.reduce(0) { $0 + $1.seconds })
+  }
+
+  /// Whether the first rank's latents become the same frames on all ranks, to the last bit; nil where tiles are not dealt out, and
+  /// on ranks without frames.
+  func decoding(of expected: VerifiedRun?, on group: any ProcessGroup, _ observer: RunObserver) throws -> Bool? {
+    if !sharesTiles { return nil }
+    let ranks = try SequenceGroup(group, layout: RankLayout(ulysses: 1, ring: group.size))
+    let pipeline = VideoPipeline(model, in: context, ranks: ranks, observer: observer)
+    let latents = try group.broadcast(expected?.latents.last, shape: pipeline.latentShape(request), from: 0)
+    let frames = FrameCollector()
+    try pipeline.decode(latents, tiling: request.vaeTiling, into: frames)
+    guard let found = frames.video, let video = expected?.video else { return nil }
+    return found.shape == video.shape && found.floats().elementsEqual(video.floats()) { $0.bitPattern == $1.bitPattern }
   }
 }

@@ -141,6 +141,26 @@ import Testing
     #expect(stages.first { $0["name"]?.string == "denoise" }?["bytes_sent"]?.int ?? 0 > 0)
   }
 
+  @Test func `a plan knows that ranks with more threads than cores take turns`() throws {
+    let folder = TemporaryFolder()
+    func plan(_ flags: [String]) throws -> [String: JSONValue]? {
+      let result = try run(["plan", "--json", "--infer-steps", "5"] + flags, folder)
+      #expect(result.status == 0, "\(result.errors)")
+      return try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
+    }
+    let one = try plan([])
+    // As many as there are cores.
+    let threads = try #require(one?["threads"]?.int)
+    #expect(one?["crowding_factor"]?.double == 1 && one?["crowding_warning"] == nil)
+    let crowded = try plan(["--ranks", "4", "--threads", "\(threads)"])
+    #expect(crowded?["crowding_factor"]?.double == 4)
+    #expect(crowded?["crowding_warning"]?.string?.contains("share \(threads) core") == true, "\(crowded as Any)")
+    // A quarter of the work, in turns with three others: no faster than one rank, beside what each does for itself.
+    let (alone, together) = (one?["step_seconds"]?.double ?? 0, crowded?["step_seconds"]?.double ?? 0)
+    #expect(together > 0.5 * alone, "\(together) s, one rank takes \(alone) s")
+    #expect(try run(["plan", "--ranks", "4", "--threads", "\(threads)"], folder).output.contains("they take turns"))
+  }
+
   @Test func `a plan that does not fit ends with 64 and a proposal`() throws {
     let folder = TemporaryFolder()
     let result = try run(

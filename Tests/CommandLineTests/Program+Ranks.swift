@@ -16,9 +16,10 @@ extension Program {
   }
 
   /// Runs ranks of several kinds and waits for them.
-  static func run(_ kinds: [(ranks: Int, arguments: [String])]) throws -> Result {
+  /// - Parameter others: the program of all kinds but the first.
+  static func run(_ kinds: [(ranks: Int, arguments: [String])], others: String = path) throws -> Result {
     let words = kinds.enumerated().flatMap { index, kind in
-      (index > 0 ? [":"] : []) + ["-n", "\(kind.ranks)", path] + kind.arguments
+      (index > 0 ? [":"] : []) + ["-n", "\(kind.ranks)", index == 0 ? path : others] + kind.arguments
     }
     return try run(program: launcher[0], Array(launcher[1...]) + words)
   }

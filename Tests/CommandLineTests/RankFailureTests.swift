@@ -39,6 +39,20 @@ import Testing
     #expect(saved["latents"]?.tensor.floats().allSatisfy(\.isFinite) == true)
   }
 
+  @Test(arguments: [0, 1])
+  func `of ranks that the program has started itself, the last word is its own`(_ lost: Int) throws {
+    let folder = TemporaryFolder()
+    let process = try Program.start(settings(folder, steps: 5000) + ["--ranks", "3"], errors: folder.path("errors"))
+    try Program.wait(for: "denoise: 1/", in: folder.path("errors"), of: process)
+    kill(try #require(Program.ranks(of: folder.path("a.mp4"))[lost]), SIGKILL)
+    #expect(Program.ends(process, within: 10))
+    #expect(process.terminationStatus == 1)
+    let text = try String(contentsOfFile: folder.path("errors"), encoding: .utf8)
+    let lines = text.split(separator: "\n")
+    #expect(lines.last?.hasPrefix("error: rank \(lost) is gone") == true, "\(text)")
+    #expect(!lines.contains { $0.hasPrefix("[") || $0.hasPrefix("---") || $0.contains("mpirun") }, "\(text)")
+  }
+
   @Test func `a rank that fails ends all with its reason and status 1`() throws {
     let folder = TemporaryFolder()
     let model = try folder.copyOfDemo()

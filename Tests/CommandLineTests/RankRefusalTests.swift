@@ -35,6 +35,48 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
   }
 
+  @Test(
+    arguments: [
+      (["--version"], "--version"), (["generate", "--help"], "generate --help"),
+      (["verify", "--threads", "1"], "verify"),
+      (["inspect", Goldens.repositoryPath("Models/demo")], "inspect"),
+    ])
+  func `a rank that does something else is refused on all, by name`(_ other: (flags: [String], name: String)) throws {
+    let folder = TemporaryFolder()
+    for isFirst in [false, true] {
+      let kinds: [(ranks: Int, arguments: [String])] = [(1, settings(folder)), (1, other.flags)]
+      let result = try Program.run(isFirst ? kinds.reversed() : kinds)
+      #expect(result.status == 64, "\(result.errors)")
+      let (first, second) = isFirst ? (other.name, "generate") : ("generate", other.name)
+      #expect(
+        result.errorLines.count == 1
+          && result.errorLine.contains("the command: expected \(first) as on rank 0, found \(second) on rank 1"),
+        "\(result.errors)")
+      #expect(result.output.isEmpty, "\(result.output)")
+    }
+  }
+
+  @Test func `what all ranks do for themselves they may do`() throws {
+    let result = try Program.run(ranks: 3, ["--version"])
+    #expect(result.status == 0 && result.errors.isEmpty, "\(result.errors)")
+    #expect(result.output.split(separator: "\n").count == 3)
+  }
+
+  @Test func `a rank that ends before it has joined is missed within seconds, by name`() throws {
+    let folder = TemporaryFolder()
+    let start = Date()
+    let result = try Program.run([(2, settings(folder)), (1, [])], others: "/bin/true")
+    #expect(Date().timeIntervalSince(start) < 10)
+    #expect(result.status == 1 && result.errorLines.count == 1, "\(result.errors)")
+    #expect(result.errorLine.contains("rank 2 is gone"), "\(result.errors)")
+  }
+
+  @Test func `tasks of srun that do not know of each other are told how to`() throws {
+    let folder = TemporaryFolder()
+    let result = try Program.run(settings(folder), environment: ["SLURM_STEP_NUM_TASKS": "2"])
+    #expect(result.status == 0 && result.errors.contains("srun --mpi=pmix"), "\(result.errors)")
+  }
+
   @Test func `a rank with another checkpoint is refused on all`() throws {
     let folder = TemporaryFolder()
     let model = try folder.copyOfDemo()

@@ -1,3 +1,4 @@
+import CPUBackend
 import Collectives
 import Foundation
 import Generation
@@ -11,9 +12,13 @@ import Testing
 /// The sizes and numbers of ranks that the reference lists, and one that it refuses: the real tokens of 129 frames through a
 /// tiny network on ranks that are threads.
 ///
-/// Attention is one whose work grows with the number of tokens: 118800 squared would take minutes. What is exchanged and
-/// joined is the same, and the real attention is compared in `SequenceParallelTests`.
-@Suite struct ReferenceTableTests {
+/// Attention is one whose work grows with the number of tokens: 118800 squared takes minutes. What is exchanged and joined is
+/// the same, and the real attention is compared in `SequenceParallelTests`. `HYVIDEO_TEST_REAL_ATTENTION=all`, or a size such as
+/// `720x1280`, runs the rows with the real one and prints what each gave and took; docs/parallelism.md has the result.
+@Suite(.serialized) struct ReferenceTableTests {
+  /// The sizes that run with the real attention; no others do then.
+  private static let realAttention = ProcessInfo.processInfo.environment["HYVIDEO_TEST_REAL_ATTENTION"]
+
   /// A size with its rows, one for each number of ranks, and their layouts.
   struct Size: Sendable, CustomStringConvertible {
     let height: Int
@@ -54,14 +59,23 @@ import Testing
   }
 
   private func expectOneRanksVelocity(height: Int, width: Int, _ layouts: [RankLayout]) throws {
-    let sample = try RealSizeSample(height: height, width: width)
+    if let real = Self.realAttention, !["all", "\(height)x\(width)"].contains(real) { return }
+    let sample = try RealSizeSample(height: height, width: width, usesRealAttention: Self.realAttention != nil)
+    let clock = ContinuousClock()
+    var start = clock.now
     let expected = try sample.velocity(SequenceGroup())
+    if Self.realAttention != nil { print("\(height)x\(width) on 1 rank: \(start.duration(to: clock.now))") }
     for layout in layouts {
+      start = clock.now
       let results = try LoopbackGroup.run(layout.ranks) { group in
         try sample.velocity(SequenceGroup(group, layout: layout))
       }
       #expect(results[0].shape == sample.latents.shape)
       let difference = try sample.difference(results[0], expected)
+      if Self.realAttention != nil {
+        let name = "\(height)x\(width) on \(layout.ulysses) x \(layout.ring)"
+        print("\(name): differs by \(difference), \(start.duration(to: clock.now))")
+      }
       #expect(difference < 1e-5, "\(height)x\(width) on \(layout): \(difference)")
       #expect(results.allSatisfy { $0.hasBytes(of: results[0]) }, "ranks of \(layout) differ")
     }
@@ -75,9 +89,10 @@ private struct RealSizeSample: Sendable {
   private let rotary: RotaryTable
   private let textStates: Tensor
   private let pooledText: Tensor
-  private let backend = AttentionBackend.linear()
+  private let backend: any Backend
 
-  init(height: Int, width: Int) throws {
+  init(height: Int, width: Int, usesRealAttention: Bool) throws {
+    backend = usesRealAttention ? CPUBackend(threads: 1) : AttentionBackend.linear()
     network = try TinyTransformer.smallest.network
     let c = network.configuration
     latents = Tensor(uninitialized: [1, c.inputChannels, 33, height / 8, width / 8])

@@ -11,26 +11,13 @@ import Testing
 /// Ranks that are threads against one rank.
 @Suite struct SequenceParallelTests {
   /// Every product of two numbers from 2 to 8 ranks.
-  static let layouts = (2...8).flatMap { ranks in
-    (1...ranks).filter { ranks % $0 == 0 }.map { RankLayout(ulysses: $0, ring: ranks / $0) }
-  }
+  static let layouts = (2...8).flatMap(RankLayout.all(of:))
 
-  /// Grids of 5 x 6 x 9 and 3 x 3 x 5 tokens, which divide by few numbers, and 2 x 4 x 4, each with a long and a short text
-  /// and with true guidance between the two.
-  private static let samples: [TinySample] = [[1, 4, 5, 12, 18], [1, 4, 3, 6, 10], [1, 4, 2, 8, 8]].flatMap {
-    (latents: Shape) in
-    [
-      TinySample(latents: latents, textTokens: 77, transformer: .smallest),
-      TinySample(latents: latents, textTokens: 1, transformer: .smallest),
-      TinySample(latents: latents, textTokens: 77, guidanceScale: 3, negativeTokens: 1, transformer: .smallest),
-    ]
-  }
-
-  private static let expectedLatents = Result { try samples.map { try $0.denoised() } }
+  private static let expectedLatents = Result { try TinySample.grid.map { try $0.denoised() } }
 
   @Test(arguments: layouts)
   func `latents after 4 steps are those of one rank, whatever the layout`(_ layout: RankLayout) throws {
-    for (sample, expected) in zip(Self.samples, try Self.expectedLatents.get()) {
+    for (sample, expected) in zip(TinySample.grid, try Self.expectedLatents.get()) {
       let results = try LoopbackGroup.run(layout.ranks) { group in
         try sample.denoised(SequenceGroup(group, layout: layout))
       }
@@ -105,6 +92,16 @@ struct TinySample: Sendable {
   var negativeTokens: Int?
   var steps = 4
   var transformer = TinyTransformer.golden
+
+  /// Grids of 5 x 6 x 9 and 3 x 3 x 5 tokens, which divide by few numbers, and 2 x 4 x 4, each with a long and a short text
+  /// and with true guidance between the two.
+  static let grid: [TinySample] = [[1, 4, 5, 12, 18], [1, 4, 3, 6, 10], [1, 4, 2, 8, 8]].flatMap { (latents: Shape) in
+    [
+      TinySample(latents: latents, textTokens: 77, transformer: .smallest),
+      TinySample(latents: latents, textTokens: 1, transformer: .smallest),
+      TinySample(latents: latents, textTokens: 77, guidanceScale: 3, negativeTokens: 1, transformer: .smallest),
+    ]
+  }
 
   /// Of the network where none is named.
   static func configuration() throws -> TransformerConfiguration { try TinyTransformer.golden.configuration }

@@ -1,5 +1,5 @@
 import CPUBackend
-import Checkpoints
+import Collectives
 import Generation
 import HunyuanVideo
 import Layers
@@ -14,18 +14,19 @@ import Testing
 
   @Test(
     arguments: [
-      ("one_layer", "tiled_not_needed"), ("one_layer", "tiled_space"), ("one_layer", "tiled_space_last_column"),
-      ("one_layer", "tiled_time"), ("one_layer", "tiled_time_and_space"), ("one_layer", "tiled_time_last_frame"),
-      ("two_layers", "tiled_time_and_space"),
+      (TinyDecoder.oneLayer, "tiled_not_needed"), (.oneLayer, "tiled_space"), (.oneLayer, "tiled_space_last_column"),
+      (.oneLayer, "tiled_time"), (.oneLayer, "tiled_time_and_space"), (.oneLayer, "tiled_time_last_frame"),
+      (.twoLayers, "tiled_time_and_space"),
     ])
-  func `a tiled decode is diffusers' tiled decode`(_ golden: (network: String, clip: String)) throws {
-    let expected = try Goldens.tensors("vae/\(golden.network)/expected.safetensors")
-    let decoder = TiledDecoder(try decoder(golden.network), tiling: true, in: context)
+  func `a tiled decode is diffusers' tiled decode`(_ golden: (network: TinyDecoder, clip: String)) throws {
+    let folder = "vae/\(golden.network.rawValue)"
+    let expected = try Goldens.tensors("\(folder)/expected.safetensors")
+    let decoder = TiledDecoder(try golden.network.network, tiling: true, in: context)
     let latents = try expected.tensor("\(golden.clip).latents")
     var tiles = 0
     let video = try decode(latents, decoder) { tiles += 1 }
     expectClose(video, try expected.tensor("\(golden.clip).decoded"), relative: 1e-4, golden.clip)
-    let facts = try Goldens.json("vae/\(golden.network)/expected.json").object?["decodings"]?.object?[golden.clip]?
+    let facts = try Goldens.json("\(folder)/expected.json").object?["decodings"]?.object?[golden.clip]?
       .object
     #expect(tiles == facts?["decoder_calls"]?.array?.count)
     #expect(tiles == decoder.tileCount(for: latents.shape))
@@ -34,7 +35,7 @@ import Testing
   @Test func `without tiling everything is decoded at once`() throws {
     let expected = try Goldens.tensors("vae/one_layer/expected.safetensors")
     let latents = try expected.tensor("tiled_time_and_space.latents")
-    let decoder = TiledDecoder(try decoder("one_layer"), tiling: false, in: context)
+    let decoder = TiledDecoder(try TinyDecoder.oneLayer.network, tiling: false, in: context)
     var tiles = 0
     let video = try decode(latents, decoder) { tiles += 1 }
     #expect(tiles == 1 && decoder.tileCount(for: latents.shape) == 1)
@@ -42,6 +43,30 @@ import Testing
     let tiled = try expected.tensor("tiled_time_and_space.decoded")
     #expect(video.shape == tiled.shape)
     #expect(Comparison(video, tiled).relativeNorm > 1e-4)
+  }
+
+  @Test(arguments: [(1, 2), (2, 3), (1, 5), (3, 8)])
+  func `tiles that ranks decode together become the frames of one rank, bit for bit`(
+    _ ranks: (threads: Int, count: Int)
+  ) throws {
+    let network = try TinyDecoder.oneLayer.network
+    var random = RandomTensors(seed: 17)
+    // Not cut, cut in space, in time, in both; with a last tile of one row, column or frame.
+    for shape: Shape in [
+      [1, 16, 2, 3, 4], [1, 16, 1, 7, 10], [1, 16, 9, 2, 3], [1, 16, 5, 12, 18], [1, 16, 7, 7, 13],
+    ] {
+      let latents = random.tensor(shape)
+      @Sendable func video(_ group: any ProcessGroup = SingleProcessGroup()) throws -> [UInt32] {
+        let context = ForwardContext(backend: CPUBackend(threads: ranks.threads))
+        var pieces: [Float] = []
+        try TiledDecoder(network, tiling: true, in: context, group: group).decode(latents) { pieces += $0.floats() }
+        return pieces.map(\.bitPattern)
+      }
+      let expected = try video()
+      let found = try LoopbackGroup.run(ranks.count) { try video($0) }
+      #expect(!expected.isEmpty && found[0] == expected, "\(shape) on \(ranks.count) ranks")
+      #expect(found.dropFirst().allSatisfy { $0.isEmpty }, "only the first rank has frames")
+    }
   }
 
   @Test func `the published tiling cuts 720p as the reference does`() {
@@ -63,12 +88,5 @@ import Testing
     var pieces: [Tensor] = []
     try decoder.decode(latents, tileDone: tileDone) { pieces.append($0) }
     return try context.backend.concatenate(pieces, axis: 2)
-  }
-
-  private func decoder(_ name: String) throws -> VideoDecoder {
-    let folder = Goldens.path("vae/\(name)")
-    return try VideoDecoder(
-      WeightScope(Checkpoint(path: folder + "/weights.safetensors")),
-      configuration: AutoencoderConfiguration(ConfigurationReader(contentsOf: folder + "/config.json")))
   }
 }

@@ -11,6 +11,11 @@ public struct RankLayout: Sendable, Hashable {
 
   public var ranks: Int { ulysses * ring }
 
+  /// Every layout of a number of ranks, pure Ulysses last.
+  public static func all(of ranks: Int) -> [RankLayout] {
+    (1...ranks).filter { ranks % $0 == 0 }.map { RankLayout(ulysses: $0, ring: ranks / $0) }
+  }
+
   /// Ranks next to each other form a Ulysses group.
   public func ulyssesRank(_ rank: Int) -> Int { rank % ulysses }
   public func ringRank(_ rank: Int) -> Int { rank / ulysses }
@@ -32,7 +37,7 @@ public struct RankLayout: Sendable, Hashable {
   public static func automatic(
     ranks: Int, ranksPerHost: Int, heads: Int
   ) -> (layout: RankLayout, reason: String) {
-    let candidates = (1...ranks).filter { ranks % $0 == 0 }.map { RankLayout(ulysses: $0, ring: ranks / $0) }
+    let candidates = all(of: ranks)
     /// Attention of the busiest rank, and messages in units of a rank's video tokens.
     func cost(_ layout: RankLayout) -> (work: Double, messages: Double) {
       let most = ShardPlan(count: heads, parts: layout.ulysses).size(0)

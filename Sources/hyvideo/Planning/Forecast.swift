@@ -23,6 +23,8 @@ struct Forecast {
   /// The share of the time that rests on operations unlike those that were timed.
   let guessedShare: Double
   let videos: Int
+  /// How the ranks of a host share its cores.
+  let crowding: HostCrowding
 
   var fits: Bool { limit.allows(plan) }
   /// Of all videos.
@@ -34,16 +36,24 @@ struct Forecast {
 
   init(
     _ plan: RunPlan, limit: MemoryLimit, times: OperationTimes, loadSeconds: Double, request: GenerationRequest,
-    videos: Int
+    videos: Int, crowding: HostCrowding
   ) {
-    (self.plan, self.limit, self.videos) = (plan, limit, videos)
+    (self.plan, self.limit, self.videos, self.crowding) = (plan, limit, videos, crowding)
     var (guessed, total) = (0.0, 1e-9)
     var held = 0
     stages = plan.stages.map { stage in
       let compute = times.seconds(of: stage.work)
       guessed += compute.guessed
       total += compute.seconds
-      var seconds = compute.seconds + Rates.touching(max(stage.tensorBytes - held, 0), reading: stage.bytesRead)
+      // The first rank alone encodes prompts, and decodes where tiles are not dealt out.
+      let takesTurns =
+        switch stage.stage {
+        case .encodePrompts: false
+        case .decode: plan.setting.sharesTiles
+        default: true
+        }
+      var seconds = compute.seconds * (takesTurns ? crowding.factor : 1)
+      seconds += Rates.touching(max(stage.tensorBytes - held, 0), reading: stage.bytesRead)
       held = max(held, stage.tensorBytes)
       seconds += Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
       switch stage.stage {
@@ -54,8 +64,8 @@ struct Forecast {
       return Stage(plan: stage, seconds: seconds)
     }
     guessedShare = guessed / total
-    stepSeconds = times.seconds(of: plan.denseStep).seconds
-    skippedStepSeconds = plan.skippedStep.map { times.seconds(of: $0).seconds }
+    stepSeconds = times.seconds(of: plan.denseStep).seconds * crowding.factor
+    skippedStepSeconds = plan.skippedStep.map { times.seconds(of: $0).seconds * crowding.factor }
   }
 
   /// What is not timed: bytes per second of memory that is new to the process, of weights in the system's cache, and of messages

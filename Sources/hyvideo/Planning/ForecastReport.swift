@@ -61,6 +61,10 @@ struct ForecastReport: Encodable {
   let ringDegree: Int
   let layoutReason: String?
   let threads: Int
+  /// How much longer ranks take because their threads are more than the host's cores; 1 where they are not.
+  let crowdingFactor: Double
+  /// What to say of it.
+  let crowdingWarning: String?
   /// Weights read ahead of their use; absent where all stay in memory.
   let weightWindowBytes: Int?
   var stages: [Stage]
@@ -87,6 +91,7 @@ struct ForecastReport: Encodable {
     )
     self.layoutReason = layoutReason
     self.threads = threads
+    (crowdingFactor, crowdingWarning) = (forecast.crowding.factor, forecast.crowding.warning)
     weightWindowBytes = plan.setting.windowBytes
     stages = forecast.stages.map { stage in
       Stage(

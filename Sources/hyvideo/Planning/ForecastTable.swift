@@ -12,8 +12,9 @@ struct ForecastTable {
       "\(r.setting.videos > 1 ? "\(s.videos) videos of " : "")\(s.frames) frames of \(s.height)x\(s.width), \(s.steps) steps"
         + (s.cache == "none" ? "" : ", cache \(s.cache) (times as if no step were skipped)"),
       "layout: \(layout)",
-      "",
     ]
+    if let warning = r.crowdingWarning { lines.append("warning: " + warning) }
+    lines.append("")
     lines += table(
       ["stage", "memory", "of it tensors", "weights", "read", "sent", "operations", "time"],
       r.stages.map { stage in

@@ -14,15 +14,20 @@ final class Forecaster {
   /// Whether weights are read ahead whatever the memory.
   private let offloads: Bool
   private let setting: PlanSetting
+  private let crowding: HostCrowding
 
   /// Weights read ahead of their use: about a block of the 13 B network in bfloat16, less where memory is short.
   static let windows = [512 << 20, 256 << 20, 128 << 20, 64 << 20, 32 << 20, 16 << 20]
 
-  /// - Parameter setting: the layout of ranks and what stays in memory; the window is chosen here.
+  /// - Parameters:
+  ///   - setting: the layout of ranks and what stays in memory; the window is chosen here.
+  ///   - crowding: how the ranks of a host share its cores.
   init(
-    _ model: ModelFolder, backend: CPUBackend, setting: PlanSetting, limit: MemoryLimit, offloads: Bool
+    _ model: ModelFolder, backend: CPUBackend, setting: PlanSetting, limit: MemoryLimit, offloads: Bool,
+    crowding: HostCrowding
   ) throws {
     (self.backend, self.setting, self.limit, self.offloads) = (backend, setting, limit, offloads)
+    self.crowding = crowding
     let clock = ContinuousClock()
     var made: RunPlanner?
     let seconds = try clock.measure { made = try RunPlanner(model) { CPUPlanningBackend(for: backend) } }
@@ -75,7 +80,8 @@ final class Forecaster {
     var store = TimesStore(device: backend.name, threads: backend.threads, isEmpty: recalibrates)
     func forecast(_ plan: RunPlan) -> Forecast {
       Forecast(
-        plan, limit: limit, times: store.times, loadSeconds: loadSeconds, request: requests[0], videos: requests.count)
+        plan, limit: limit, times: store.times, loadSeconds: loadSeconds, request: requests[0], videos: requests.count,
+        crowding: crowding)
     }
     var work = OperationCounts()
     for stage in plan.stages { work.add(stage.work) }

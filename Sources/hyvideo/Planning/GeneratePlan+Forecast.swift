@@ -1,4 +1,5 @@
 import CPUBackend
+import Collectives
 import Generation
 import HunyuanVideo
 
@@ -15,7 +16,9 @@ extension GeneratePlan {
     setting.comparesWithoutCache = command.cache.measureFidelity
     let limit = MemoryLimit(command.memory.memoryLimit, processesOnHost: session.hosts.ranksPerHost)
     let offloads = try command.running.offloads(model)
-    let forecaster = try Forecaster(model, backend: backend, setting: setting, limit: limit, offloads: offloads)
+    let crowding = session.hosts.crowding(of: session.group.rank, threads: threads)
+    let forecaster = try Forecaster(
+      model, backend: backend, setting: setting, limit: limit, offloads: offloads, crowding: crowding)
     let plan = try forecaster.plan(requests)
     if !forecaster.fits(plan) && !command.memory.force {
       let heads = try model.transformerNetwork().transformerConfiguration().headCount
@@ -25,9 +28,10 @@ extension GeneratePlan {
       readAhead = WeightReadAhead(windowBytes: window)
       if !offloads { notes.append("weights stay on disk, \(ByteCount.text(window)) of them are read ahead") }
     }
-    // Long runs are worth a second of timing.
-    let forecast = try forecaster.forecast(plan, requests) { min(0.02 * $0, 2) }
+    // Long runs are worth a second of timing, by the rank that says it: times taken by all at once are not those of one.
+    let forecast = try forecaster.forecast(plan, requests) { session.isFirst ? min(0.02 * $0, 2) : 0 }
     notes.append(forecast.line)
+    if let warning = crowding.warning { notes.append(warning) }
     self.forecast = forecast
   }
 }

@@ -1,5 +1,6 @@
-/// Takes out of the standard error of a launcher what it adds to the errors of ranks: paragraphs between lines of dashes. They
-/// are kept, and told where no rank has said why the run failed.
+/// Takes out of the standard error of a launcher what it adds to the errors of ranks: paragraphs between lines of dashes, and
+/// lines that begin with a host and a process as in `[node-a:4242]`. They are kept, and told where no rank has said why the run
+/// failed.
 struct LauncherNoise {
   private var line: [UInt8] = []
   private var isInside = false
@@ -32,7 +33,23 @@ struct LauncherNoise {
   private var mayBeNoise: Bool {
     if isInside { return true }
     let isDashes = line.allSatisfy { $0 == UInt8(ascii: "-") }
-    return isDashes || zip(line, Self.prefix).allSatisfy { $0 == $1 }
+    return isDashes || zip(line, Self.prefix).allSatisfy { $0 == $1 } || Self.origin(of: line) != .none
+  }
+
+  private enum Origin { case none, begun, whole }
+
+  /// Whether a line begins, or may go on to begin, with a host and a process.
+  private static func origin(of line: [UInt8]) -> Origin {
+    guard line.first == UInt8(ascii: "[") else { return .none }
+    let inside = line.dropFirst().prefix { $0 != UInt8(ascii: "]") }
+    let parts = inside.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+    let isHost = parts[0].allSatisfy {
+      (0x30...0x39).contains($0) || (0x41...0x7A).contains($0) || "-.".utf8.contains($0)
+    }
+    let isProcess = parts.count < 2 || parts[1].allSatisfy { (0x30...0x39).contains($0) }
+    if !isHost || !isProcess || parts.count > 2 { return .none }
+    if inside.count + 1 == line.count { return .begun }
+    return parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty ? .whole : .none
   }
 
   private mutating func finishedLine() -> [UInt8] {
@@ -50,6 +67,10 @@ struct LauncherNoise {
     if line.starts(with: Self.prefix) {
       hasError = true
       return line
+    }
+    if !isInside && Self.origin(of: line) == .whole {
+      paragraphs.append(String(decoding: text, as: UTF8.self))
+      return []
     }
     guard isInside, let last = paragraphs.indices.last else { return line }
     paragraphs[last] += String(decoding: text, as: UTF8.self) + " "

@@ -4,6 +4,8 @@ import Foundation
 /// What ranks tell each other first.
 struct RankGreeting: Codable {
   let version: String
+  /// What this rank does: a command's name, or the flags that ask for help or the version.
+  let command: String
   let host: String
   let process: Int32
   /// The cores that the rank may use, by number.
@@ -15,7 +17,8 @@ struct RankGreeting: Codable {
   /// Why this rank cannot take part.
   let failure: Failure?
 
-  init(failure: Failure? = nil) {
+  init(command: String, failure: Failure? = nil) {
+    self.command = command
     version = ProgramVersion.current
     host = ProcessInfo.processInfo.hostName
     process = ProcessInfo.processInfo.processIdentifier
@@ -53,6 +56,15 @@ struct RankHosts {
     // Thirds add up to a little less than one.
     let granted = Int(share + 1e-6)
     return max(1, min(granted, mine.quota.map { $0 / neighbours.count } ?? .max))
+  }
+
+  /// How the ranks of a rank's host share its cores.
+  /// - Parameter threads: of each rank.
+  func crowding(of rank: Int, threads: Int) -> HostCrowding {
+    let mine = greetings[rank]
+    let neighbours = greetings.filter { $0.host == mine.host }
+    let granted = Set(neighbours.flatMap(\.processors)).count
+    return HostCrowding(ranks: neighbours.count, threads: threads, cores: min(granted, mine.quota ?? .max))
   }
 
   /// A warning where the launcher has bound the ranks to few of the cores.

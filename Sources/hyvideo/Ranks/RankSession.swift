@@ -36,16 +36,23 @@ final class RankSession: Sendable {
     return MPIProcessGroup.launcherVariables.contains { environment[$0] != nil }
   }
 
+  /// What this process was asked to do.
+  private static var command: String { CommandLine.arguments.dropFirst().first ?? "nothing" }
+
   /// Joins the other ranks where a launcher has started this process.
-  /// - Parameter failure: why this rank cannot take part. The others then do not wait for it.
-  /// - Throws: `AgreedFailure` on all ranks where one has failed or is another version of the program.
-  static func join(failure: Failure? = nil) throws -> RankSession {
-    let greeting = RankGreeting(failure: failure)
+  /// - Parameters:
+  ///   - command: what this rank does; all have to do the same.
+  ///   - failure: why this rank cannot take part. The others then do not wait for it.
+  /// - Throws: `AgreedFailure` on all ranks where one has failed, does something else or is another version of the program.
+  static func join(command: String = command, failure: Failure? = nil) throws -> RankSession {
+    let greeting = RankGreeting(command: command, failure: failure)
     guard isLaunched else {
       if let failure { throw AgreedFailure(failure) }
       return RankSession(SingleProcessGroup(), mpi: nil, greetings: [greeting])
     }
-    let mpi = try RefusedBeforeWork.checking { try MPIProcessGroup.join() }
+    let arrival = RankArrival()
+    defer { arrival.end() }
+    let mpi = try joinMPI()
     // Known from here on, so that the process leaves the others when it ends.
     let alone = RankSession(mpi, mpi: mpi, greetings: [])
     joined.withLock { $0 = alone }
@@ -60,7 +67,39 @@ final class RankSession: Sendable {
           "ranks differ", at: "the program's version", expected: "\(greetings[0]?.version ?? "unknown") as on rank 0",
           found: "\(other?.version ?? "unknown") on rank \(rank)", remedy: "install one version on all hosts"))
     }
+    for (rank, other) in session.greetings.enumerated() where other.command != session.greetings[0].command {
+      throw AgreedFailure(
+        RequestError(
+          "ranks differ", at: "the command", expected: "\(session.greetings[0].command) as on rank 0",
+          found: "\(other.command) on rank \(rank) (\(other.host))", remedy: "start all ranks with the same command"))
+    }
     return session
+  }
+
+  /// Lets the other ranks know of a command that each rank does for itself, so that none waits for one that does not come.
+  static func meet(command: String = command) throws {
+    guard isLaunched, RankLaunch.number().size != 1 else { return }
+    let session: RankSession
+    // Without MPI nobody waits.
+    do { session = try join(command: command) } catch is RefusedBeforeWork { return }
+    session.leaveOrderly()
+    joined.withLock { $0 = nil }
+  }
+
+  private static func joinMPI() throws -> MPIProcessGroup {
+    let (rank, size) = RankLaunch.number()
+    let mpi: MPIProcessGroup
+    do { mpi = try MPIProcessGroup.join() } catch {
+      let failure = Failure(RefusedBeforeWork(reason: error))
+      throw RefusedBeforeWork(reason: RankFailure(failure: rank.map(failure.of(rank:)) ?? failure))
+    }
+    if let size, mpi.size == 1, size > 1 {
+      throw RefusedBeforeWork(
+        reason: RequestError(
+          "no ranks", at: "the launcher", expected: "\(size) ranks in MPI, as many as were started", found: "1",
+          remedy: "start hyvideo with the mpirun of the MPI that it was built with, under Slurm with srun --mpi=pmix"))
+    }
+    return mpi
   }
 
   /// What this rank and all others give, in the order of ranks; nil for what cannot be read.
@@ -140,6 +179,12 @@ final class RankSession: Sendable {
     lifeline?.close()
     mpi?.finish()
   }
+}
+
+/// Why a rank could not join the others.
+private struct RankFailure: Error, CustomStringConvertible {
+  let failure: Failure
+  var description: String { failure.message }
 }
 
 /// Why all ranks end: each of them knows.

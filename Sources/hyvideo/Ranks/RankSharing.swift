@@ -26,7 +26,7 @@ struct RankSharing {
     threads = hosts.threads(of: session.group.rank)
     sharesTiles = options.useVaeParallel ?? (count > 1)
     guard count > 1 else {
-      (layout, notes) = (RankLayout(ulysses: 1, ring: 1), [])
+      (layout, notes) = (RankLayout(ulysses: 1, ring: 1), RankLaunch.warning.map { [$0] } ?? [])
       return
     }
     var notes: [String] = []
