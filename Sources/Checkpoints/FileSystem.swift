@@ -41,6 +41,17 @@ public enum FileSystem {
     return names.sorted()
   }
 
+  /// The space that this user may still fill on the disk of a folder, or of the nearest one above it that exists; nil where the
+  /// system does not say.
+  public static func freeByteCount(at path: String) -> Int? {
+    var place = path
+    while !isFolder(place), place != ".", place != "/" { place = folder(of: place) }
+    var information = statvfs()
+    guard statvfs(place, &information) == 0 else { return nil }
+    return Int(
+      clamping: UInt64(information.f_bavail).multipliedReportingOverflow(by: UInt64(information.f_frsize)).partialValue)
+  }
+
   /// `folder/name`.
   public static func join(_ folder: String, _ name: String) -> String {
     folder.hasSuffix("/") ? folder + name : folder + "/" + name

@@ -40,3 +40,18 @@ public struct CanonicalKeys: KeyTable {
   public func stored(_ name: String) -> StoredParameter { StoredParameter([name]) }
   public func name(forStoredKey key: String) -> String { key }
 }
+
+/// Names behind a prefix. Keys without it belong to something else.
+public struct PrefixedKeys: KeyTable {
+  private let prefix: String
+
+  public init(_ prefix: String) { self.prefix = prefix }
+
+  public func stored(_ name: String) -> StoredParameter { StoredParameter([prefix + name]) }
+
+  public func name(forStoredKey key: String) -> String {
+    key.hasPrefix(prefix) ? String(key.dropFirst(prefix.count)) : key
+  }
+
+  public func isForeign(_ key: String) -> Bool { !key.hasPrefix(prefix) }
+}

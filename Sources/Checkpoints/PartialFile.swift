@@ -17,7 +17,8 @@ final class PartialFile {
   /// - Throws: `CheckpointError.unwritable`.
   init(path: String) throws(CheckpointError) {
     self.path = path
-    temporaryPath = "\(path).\(getpid()).partial"
+    PartialName.removeLeftoverFiles(of: path)
+    temporaryPath = PartialName.make(for: path)
     file = try DescriptorFile(creating: temporaryPath, for: path)
   }
 

@@ -2,7 +2,7 @@ public import TensorCore
 
 /// The formats that checkpoints are converted to.
 public enum StorageFormat: String, Sendable, CaseIterable {
-  case bf16, f16
+  case f32, bf16, f16
   /// e4m3 with one factor for a tensor.
   case fp8
   /// 8-bit integers with a factor for each row.
@@ -15,7 +15,7 @@ public enum StorageFormat: String, Sendable, CaseIterable {
   /// The blocks that numbers are stored in; nil where they are stored one by one.
   public var blocks: BlockFormat? {
     switch self {
-    case .bf16, .f16, .fp8, .int8: nil
+    case .f32, .bf16, .f16, .fp8, .int8: nil
     case .q80: .q80
     case .q4K: .q4K
     }
@@ -30,6 +30,7 @@ public enum StorageFormat: String, Sendable, CaseIterable {
   /// The type of the elements of matrices; `uint8` for blocks.
   public var dtype: DType {
     switch self {
+    case .f32: .float32
     case .bf16: .bfloat16
     case .f16: .float16
     case .fp8: .float8E4M3
@@ -60,6 +61,7 @@ public enum StorageFormat: String, Sendable, CaseIterable {
   /// - Precondition: for blocks, numbers are whole blocks of finite numbers.
   public func stored(_ numbers: ArraySlice<Float>, factor: Float) -> [UInt8] {
     switch self {
+    case .f32: Self.bytes(numbers.map { $0.bitPattern.littleEndian })
     case .bf16: Self.bytes(numbers.map { BFloat16($0).bitPattern.littleEndian })
     case .f16: Self.bytes(numbers.map { Float16($0).bitPattern.littleEndian })
     case .fp8: numbers.map { Float8.e4m3(rounding: $0 / factor) }
@@ -77,7 +79,9 @@ public enum StorageFormat: String, Sendable, CaseIterable {
     }
   }
 
-  private static func bytes(_ values: [UInt16]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
+  private static func bytes<Value: FixedWidthInteger>(_ values: [Value]) -> [UInt8] {
+    values.withUnsafeBytes { Array($0) }
+  }
 
   /// `Σ(stored - number)²` and `Σnumber²`.
   public func squaredError(
@@ -93,6 +97,7 @@ public enum StorageFormat: String, Sendable, CaseIterable {
         }
         let value: Float =
           switch self {
+          case .f32: Float(bitPattern: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
           case .bf16: Float(bitPattern: UInt32(bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)) << 16)
           case .f16: Float(Float16(bitPattern: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
           case .fp8: factor * Float8.e4m3Values[Int(bytes[index])]

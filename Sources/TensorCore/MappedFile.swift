@@ -56,7 +56,16 @@ public final class MappedFile: Storage, @unchecked Sendable {
 
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: address, count: byteCount) }
 
-  public func prefetch(_ bytes: Range<Int>) { advise(bytes, MADV_WILLNEED) }
+  /// What the system reads for one piece of advice at most, however long the range: its read-ahead size, 128 KiB where nobody has
+  /// raised it. The rest of a longer range would be read page by page by whoever computes with it.
+  private static let readAheadByteCount = 128 << 10
+
+  public func prefetch(_ bytes: Range<Int>) {
+    let end = min(bytes.upperBound, byteCount)
+    for start in stride(from: max(bytes.lowerBound, 0), to: end, by: Self.readAheadByteCount) {
+      advise(start..<min(start + Self.readAheadByteCount, end), MADV_WILLNEED)
+    }
+  }
 
   public func release(_ bytes: Range<Int>) { advise(bytes, MADV_DONTNEED) }
 

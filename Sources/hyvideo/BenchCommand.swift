@@ -1,5 +1,7 @@
 public import ArgumentParser
 import CPUBackend
+import Checkpoints
+import Collectives
 import Foundation
 public import Generation
 import Layers
@@ -37,34 +39,44 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
   @Option(
     help: ArgumentHelp(
-      "Run in turns without and with check (the search for NaN and infinity) or profile, and print what it costs.",
-      valueName: "check|profile"))
+      "For step: take this transformer's weights, read ahead from disk where they are larger than half of the memory.",
+      valueName: "path"))
+  var ditWeight: String?
+  @Option(
+    help: ArgumentHelp(
+      """
+      Run in turns without and with something, and print what it costs: check (the search for NaN and infinity), profile, \
+      offload (weights of --dit-weight on disk, not in memory) or offload-cached (in the system's memory of files).
+      """, valueName: "what"))
   var overhead: BenchmarkOverhead.Kind?
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
     let session = try RankSession.join()
-    let (request, layout) = try session.together { try RefusedBeforeWork.checking { try checked(session) } }
+    let (request, layout, file) = try session.together { try RefusedBeforeWork.checking { try checked(session) } }
     if layout.ranks > 1 { return try run(request, on: session, layout) }
     let backend = CPUBackend(threads: threads)
     let context = ForwardContext(backend: backend)
     let timer = BenchmarkTimer(threads: backend.threads)
-    let work = try BenchmarkWork.prepare(request, in: context)
+    let work = try BenchmarkWork.prepare(request, weights: file, in: context)
     let before = backend.measurePeak()
     HostBufferPool.shared.trim()
     ProcessMemory.resetPeak()
-    try work?.run(in: context)
+    var streaming = context
+    if let file, overhead == nil, RunOptions.isLarge(file.byteCount) { streaming.weightStreaming = file.readAhead }
+    try work?.run(in: streaming)
     let cost = try work.flatMap { work in
       try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
     }
-    if overhead == nil { for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run(in: context) } } }
+    if overhead == nil { for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run(in: streaming) } } }
     let peakBytes = ProcessMemory.peakResidentBytes()
     // Clocks change during a run: the better of two measurements is the bound.
     let after = backend.measurePeak()
     let result = BenchmarkResult(
       request, timer: timer, operations: work?.operations ?? 0,
       peak: max(before.operationsPerSecond, after.operationsPerSecond),
-      bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, overhead: cost)
+      bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, dtype: file?.storageName,
+      overhead: cost)
     print(try json ? result.json() : result.text)
   }
 
@@ -91,8 +103,22 @@ struct BenchCommand: ParsableCommand {
     try session.finish()
   }
 
-  private func checked(_ session: RankSession) throws -> (BenchmarkRequest, RankLayout) {
-    let chosen: [BenchmarkSize: Int?] = [
+  /// The weights of `--dit-weight`.
+  private func weights() throws -> BenchmarkFile? {
+    guard let ditWeight else { return nil }
+    let file = try BenchmarkFile(Checkpoint(path: ditWeight), windowBytes: Forecaster.windows[0])
+    if overhead?.needsFile == true, RunOptions.isLarge(file.byteCount) {
+      throw RequestError(
+        "weights do not fit", at: ditWeight, expected: "a file of at most half of the memory, to compare with",
+        found: "\(file.byteCount) bytes",
+        remedy: "leave out --overhead, or make one of fewer blocks: see hyvideo convert --help"
+      )
+    }
+    return file
+  }
+
+  private func checked(_ session: RankSession) throws -> (BenchmarkRequest, RankLayout, BenchmarkFile?) {
+    var chosen: [BenchmarkSize: Int?] = [
       .tokens: tokens, .textTokens: textTokens, .width: width, .outputs: outputs, .heads: heads, .frames: frames,
       .size: size,
     ]
@@ -106,11 +132,33 @@ struct BenchCommand: ParsableCommand {
         "invalid count", at: "--runs", expected: "1 to 1000", found: "\(runs)", remedy: "choose another value")
     }
     try CPUBackend.checkProcessor()
+    try requireFitting(session)
+    let file = try weights()
+    if let file { (chosen[.width], chosen[.heads]) = try (file.width, file.headCount) }
     let request = try BenchmarkRequest(kind, sizes: chosen.compactMapValues { $0 }, format: dtype)
     let layout = try RankBenchmark.layout(
       ulysses: ulyssesDegree, ring: ringDegree, session: session, heads: request.sizes[.heads])
     if layout.ranks > 1 { try requireShared(layout) }
-    return (request, layout)
+    return (request, layout, file)
+  }
+
+  /// Weights in a file are for one rank's step, and say how wide they are.
+  private func requireFitting(_ session: RankSession) throws(RequestError) {
+    func refused(_ what: String, _ flag: String, _ expected: String, _ found: String) -> RequestError {
+      RequestError(what, at: flag, expected: expected, found: found, remedy: "see hyvideo bench --help")
+    }
+    if ditWeight == nil {
+      guard let overhead, overhead.needsFile else { return }
+      throw refused("missing weights", "--overhead \(overhead.rawValue)", "--dit-weight", "none")
+    }
+    if kind != .step { throw refused("unused flag", "--dit-weight", "step", kind.rawValue) }
+    if session.group.size > 1 {
+      throw refused("unused flag", "--dit-weight", "one rank", "\(session.group.size) ranks")
+    }
+    for (flag, isGiven) in [("--width", width != nil), ("--heads", heads != nil), ("--dtype", dtype != nil)]
+    where isGiven {
+      throw refused("unused flag", flag, "what the weights of --dit-weight are", "another")
+    }
   }
 
   /// Several ranks share blocks, and are compared with one that has all their cores.

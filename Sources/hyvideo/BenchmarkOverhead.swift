@@ -9,6 +9,22 @@ struct BenchmarkOverhead: Encodable {
     case check
     /// The recording of a profile.
     case profile
+    /// Reading weights from disk, against having them in memory.
+    case offload
+    /// The same where the system still has the file in memory.
+    case offloadCached = "offload-cached"
+
+    /// Whether it is about weights in a file.
+    var needsFile: Bool { place != .memory }
+
+    /// Where weights are when a run with the part begins.
+    var place: BenchmarkFile.Place {
+      switch self {
+      case .check, .profile: .memory
+      case .offload: .disk
+      case .offloadCached: .cache
+      }
+    }
   }
 
   let kind: Kind
@@ -19,12 +35,17 @@ struct BenchmarkOverhead: Encodable {
   /// The time of all operations that the part itself consists of, as a share: for the check, from a profile. Other work on the
   /// machine changes it least.
   let measuredShare: Double?
+  /// What a step reads from the disk, and the median of its time by the wall clock, for weights in a file.
+  let readBytes: Int?
+  let readSeconds: Double?
 
   enum CodingKeys: String, CodingKey {
     case kind
     case processorShare = "processor_share"
     case wallShare = "wall_share"
     case measuredShare = "measured_share"
+    case readBytes = "read_bytes"
+    case readSeconds = "read_seconds"
   }
 
   /// - Parameter timer: is given the times of the runs without the part.
@@ -33,20 +54,29 @@ struct BenchmarkOverhead: Encodable {
   ) throws {
     self.kind = kind
     var (without, with) = (context, context)
-    without.checksFiniteness = kind == .profile
+    // What is measured is left out on one side; the rest is as in a real run.
+    without.checksFiniteness = kind != .check
     if kind == .profile {
       let profiler = try Profiler(.run)
       with.backend = ProfilingBackend(context.backend, recordingTo: profiler)
       with.recorder = profiler
     }
+    if kind.needsFile { with.weightStreaming = work.file?.readAhead }
     let other = BenchmarkTimer(threads: timer.threads)
     for run in 0..<runs {
       // A B, B A, …: what drifts meets both alike.
-      let pair = [(timer, without), (other, with)]
-      for (timer, context) in run % 2 == 0 ? pair : pair.reversed() { try timer.time { try work.run(in: context) } }
+      let pair: [(BenchmarkTimer, ForwardContext, BenchmarkFile.Place)] = [
+        (timer, without, .memory), (other, with, kind.place),
+      ]
+      for (timer, context, place) in run % 2 == 0 ? pair : pair.reversed() {
+        work.file?.move(to: place)
+        try timer.time { try work.run(in: context) }
+      }
     }
     processorShare = Self.share(timer.processorSeconds, other.processorSeconds)
     wallShare = Self.share(timer.seconds, other.seconds)
+    readBytes = kind.needsFile ? work.file?.stepByteCount : nil
+    readSeconds = kind.needsFile ? BenchmarkResult.median(other.seconds) : nil
     measuredShare = kind == .check ? try Self.checkShare(of: work, in: context) : nil
   }
 
@@ -73,6 +103,10 @@ struct BenchmarkOverhead: Encodable {
       format: "%+.2f %% of the processor time, %+.2f %% of the time (medians of pairs)", 100 * processorShare,
       100 * wallShare)
     let itself = measuredShare.map { String(format: "; itself %.3f %% of all operations", 100 * $0) } ?? ""
-    return "  \(kind.rawValue): " + shares + itself
+    var read = ""
+    if let readBytes, let readSeconds {
+      read = String(format: "; reads %.2f GB in %.4g s", Double(readBytes) / 1e9, readSeconds)
+    }
+    return "  \(kind.rawValue): " + shares + itself + read
   }
 }

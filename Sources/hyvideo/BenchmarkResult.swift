@@ -62,15 +62,16 @@ struct BenchmarkResult: Encodable {
   ///   - operations: of one run.
   ///   - peak: operations per second.
   ///   - bandwidth: bytes per second.
+  ///   - dtype: what weights in a file are stored as.
   init(
     _ request: BenchmarkRequest, timer: BenchmarkTimer, operations: Double, peak: Double, bandwidth: Double,
-    peakRSSBytes: Int, overhead: BenchmarkOverhead? = nil
+    peakRSSBytes: Int, dtype: String? = nil, overhead: BenchmarkOverhead? = nil
   ) {
     self.overhead = overhead
     kind = request.kind.rawValue
     shape = Dictionary(
       uniqueKeysWithValues: request.sizes.map { ($0.rawValue.replacingOccurrences(of: "-", with: "_"), $1) })
-    dtype = request.format?.rawValue ?? "f32"
+    self.dtype = dtype ?? request.format?.rawValue ?? "f32"
     threads = timer.threads
     runs = timer.seconds.count
     secondsMedian = Self.median(timer.seconds)

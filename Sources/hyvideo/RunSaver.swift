@@ -33,21 +33,8 @@ final class RunSaver {
     (self.path, self.details, self.interval, self.group) = (path, details, interval, group)
     remembersSteps = group.size > 1 && !usesCache
     file = RunFile(path: path, identity: identity, details: details, ranks: group.size, isWritten: group.rank == 0)
-    if group.rank == 0 { removeLeftovers() }
+    if group.rank == 0 { PartialName.removeLeftoverFiles(of: path) }
     RunFile.current = file
-  }
-
-  /// A process that was killed while it saved leaves `PATH.PROCESS.partial`.
-  private func removeLeftovers() {
-    let folder = (path as NSString).deletingLastPathComponent
-    let (prefix, suffix) = ((path as NSString).lastPathComponent + ".", ".partial")
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? []
-    where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
-      guard let process = pid_t(name.dropFirst(prefix.count).dropLast(suffix.count)), kill(process, 0) != 0 else {
-        continue
-      }
-      unlink((folder.isEmpty ? "" : folder + "/") + name)
-    }
   }
 
   /// What a stopped run leaves, for its last message.

@@ -1,6 +1,7 @@
 import Checkpoints
 import Foundation
 import StrictJSON
+import TensorTesting
 import Testing
 
 @Suite struct BenchTests {
@@ -25,6 +26,24 @@ import Testing
     #expect((object["seconds_median"] != nil) == (arguments[0] != "peak"))
   }
 
+  @Test(arguments: ["offload", "offload-cached"])
+  func `the step of a file is timed with its weights in memory and on disk`(_ overhead: String) throws {
+    let weights = Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/transformers")
+    let result = try Program.run([
+      "bench", "step", "--dit-weight", weights, "--frames", "5", "--size", "64", "--text-tokens", "4", "--runs", "2",
+      "--overhead", overhead, "--json",
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+    let folder = TemporaryFolder()
+    try result.output.write(toFile: folder.path("bench.json"), atomically: true, encoding: .utf8)
+    let object = try #require(try JSONValue(contentsOf: folder.path("bench.json")).object)
+    #expect(object["dtype"]?.string == "float16" && object["shape"]?.object?["width"]?.int == 128)
+    let read = try #require(object["overhead"]?.object?["read_bytes"]?.int)
+    // The blocks without their modulation, which is done before the steps.
+    let total = try Checkpoint(path: weights).byteCount
+    #expect(read > total / 3 && read < total * 9 / 10)
+  }
+
   static let impossible: [([String], [String])] = [
     (["linear", "--heads", "2"], ["--heads", "linear"]),
     (["peak", "--dtype", "bf16"], ["--dtype", "peak"]),
@@ -36,6 +55,10 @@ import Testing
     (["linear", "--runs", "0"], ["--runs"]),
     (["linear", "--threads", "0"], ["--threads"]),
     (["breakfast"], ["breakfast"]),
+    (["linear", "--dit-weight", "x"], ["--dit-weight", "step"]),
+    (["step", "--overhead", "offload"], ["--dit-weight"]),
+    (["step", "--dit-weight", "/nonexistent"], ["/nonexistent"]),
+    (["step", "--dit-weight", "/nonexistent", "--width", "64"], ["--width"]),
   ]
 
   @Test(arguments: impossible)

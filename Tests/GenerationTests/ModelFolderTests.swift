@@ -119,6 +119,34 @@ import Testing
     let candidates = try #require(throws: RequestError.self) { try ModelFolder(comfy.root) }
     for part in ["a.safetensors", "b.safetensors", "--dit-weight"] { #expect("\(candidates)".contains(part)) }
   }
+
+  @Test(arguments: [
+    ("hunyuan-video-t2v-720p/vae", "hunyuan-video-t2v-720p/vae/pytorch_model.safetensors", "--vae-path"),
+    ("text_encoder", "text_encoder/model.safetensors", "--text-encoder-path"),
+    ("text_encoder_2", "text_encoder_2/model.safetensors", "--text-encoder-2-path"),
+  ])
+  func `two files of any part are refused with the flag that chooses, which then does`(
+    _ place: String, _ file: String, _ flag: String
+  ) throws {
+    let folder = Folder()
+    for name in ["hunyuan-video-t2v-720p/transformers", "hunyuan-video-t2v-720p/vae", "text_encoder", "text_encoder_2"]
+    where name != place { try folder.link(name, to: "\(demo)/\(name)") }
+    for name in ["a", "b"] { try folder.link("\(place)/\(name).safetensors", to: "\(demo)/\(file)") }
+    let error = try #require(throws: RequestError.self) { try ModelFolder(folder.root) }
+    for part in ["a.safetensors", "b.safetensors", flag] { #expect("\(error)".contains(part), "\(error)") }
+
+    var parts = ModelParts()
+    let chosen = "\(folder.root)/\(place)/b.safetensors"
+    if flag == "--vae-path" { parts.autoencoder = chosen }
+    if flag == "--text-encoder-path" { parts.textEncoder = chosen }
+    if flag == "--text-encoder-2-path" { parts.textEncoder2 = chosen }
+    for path in ["text_encoder", "text_encoder_2"] {
+      let folder = Goldens.repositoryPath("\(demo)/\(path)")
+      if path == "text_encoder" { parts.tokenizer = folder } else { parts.tokenizer2 = folder }
+    }
+    let model = try ModelFolder(folder.root, parts: parts)
+    #expect([model.autoencoder, model.textEncoder, model.textEncoder2].contains(chosen))
+  }
 }
 
 private final class SilentObserver: GenerationObserver {}

@@ -67,10 +67,12 @@ import Testing
     #expect(final.flatMap { $0.tensor.floats() } == Array(stored[40...]) + Array(stored[..<40]))
   }
 
-  @Test func `diffusers' autoencoder decodes as Tencent's form`() throws {
+  @Test(arguments: [("diffusers/vae", "Tencent"), ("tencent_vae/pytorch_model.pt", "Tencent, prefix vae.")])
+  func `an autoencoder in another form decodes as Tencent's`(_ path: String, _ names: String) throws {
     let golden = try Goldens.tensors("vae/two_layers/expected.safetensors")
     func decoded(_ path: String) throws -> Tensor {
       let network = try PublishedNetwork(path: Goldens.path(path), expecting: .autoencoder)
+      if path.hasPrefix("layouts") { #expect(network.names.name == names) }
       let scope = network.scope()
       let decoder = try VideoDecoder(scope, configuration: network.autoencoderConfiguration())
       try scope.finish()
@@ -78,7 +80,7 @@ import Testing
       let factor = 1 / decoder.configuration.scalingFactor
       return try decoder(context.backend.combination(factor, latents, 0, latents), in: context)
     }
-    let other = try decoded("layouts/diffusers/vae")
+    let other = try decoded("layouts/\(path)")
     expectClose(other, try decoded("vae/two_layers/weights.safetensors"), relative: 1e-5, "pixels")
     expectClose(other, try golden.tensor("direct_3_frames.decoded"), relative: 1e-4, "PyTorch's")
   }
@@ -112,9 +114,10 @@ import Testing
       relative: 1e-4, "states")
   }
 
-  @Test func `a CLIP text model saved alone gives the same vector`() throws {
+  @Test(arguments: ["diffusers/text_encoder_2", "clip"])
+  func `a CLIP text model saved alone, and the whole CLIP, give the same vector`(_ path: String) throws {
     let golden = try Goldens.tensors("clip/end_id/expected.safetensors")
-    let network = try PublishedNetwork(path: Goldens.path("layouts/diffusers/text_encoder_2"), expecting: .clip)
+    let network = try PublishedNetwork(path: Goldens.path("layouts/\(path)"), expecting: .clip)
     let scope = network.scope()
     let encoder = try CLIPTextEncoder(scope, configuration: network.clipConfiguration())
     try scope.finish()

@@ -14,7 +14,8 @@ import torch
 from common import GOLDENS
 
 PARTS = (
-    "transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline", "formats", "layouts")
+    "transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline", "formats", "layouts",
+    "blocks")
 
 
 def write(parts, out):

@@ -9,7 +9,7 @@ import json
 import gguf
 import torch
 from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoTransformer3DModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, LlamaConfig,
                           LlamaForCausalLM, LlavaConfig, LlavaForConditionalGeneration)
 
@@ -17,7 +17,7 @@ import make_clip
 import make_llama
 import make_transformer
 import make_vae
-from common import GOLDENS, save
+from common import GOLDENS, normal, save
 from tencent_layout import to_diffusers, to_tencent
 
 TRANSFORMER, VAE, LLAMA, CLIP = "one_valid_token_float16", "two_layers", "six_heads", "end_id"
@@ -55,14 +55,12 @@ def vae():
 
 def llama(folder):
     """The weights of the golden: its file, so that seeds need not be known here."""
-    from safetensors.torch import load_file
     network = LlamaForCausalLM(LlamaConfig(**make_llama.CASES[LLAMA][0])).eval()
     network.load_state_dict(load_file(folder / "llama" / LLAMA / "weights.safetensors"))
     return network
 
 
 def clip(folder):
-    from safetensors.torch import load_file
     network = CLIPTextModel(CLIPTextConfig(**make_clip.CASES[CLIP][0])).eval()
     state = load_file(folder / "clip" / CLIP / "weights.safetensors")
     network.load_state_dict({name.removeprefix("text_model."): value for name, value in state.items()})
@@ -75,9 +73,32 @@ def llava(language_model):
                               patch_size=2, projection_dim=8)
     network = LlavaForConditionalGeneration(LlavaConfig(vision_config=vision, text_config=language_model.config))
     network.model.language_model.load_state_dict(language_model.model.state_dict())
-    with torch.no_grad():
-        network.lm_head.weight.zero_()
+    # The picture tower has whatever weights it was made with.
+    for name, parameter in network.named_parameters():
+        if "language_model" not in name:
+            parameter.copy_(normal(52, name, parameter.shape))
+    network.lm_head.weight.zero_()
     return network
+
+
+def full_clip(folder, state):
+    """The whole CLIP as OpenAI publishes it: a picture tower and projections of the least size beside the text model."""
+    vision = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=4, patch_size=2)
+    network = CLIPModel(CLIPConfig(text_config=dict(make_clip.CASES[CLIP][0]), vision_config=vision, projection_dim=8)).eval()
+    for name, parameter in network.named_parameters():
+        parameter.copy_(normal(51, name, parameter.shape or (1,)).reshape(parameter.shape))
+    network.text_model.load_state_dict({name.removeprefix("text_model."): value for name, value in state.items()})
+    # Older files have this among the weights.
+    positions = {"text_model.embeddings.position_ids": torch.arange(16)[None]}
+    save(folder / "model.safetensors", {**network.state_dict(), **positions})
+    (folder / "config.json").write_text(network.config.to_json_string(use_diff=False))
+
+
+def wrapped_vae(folder, network):
+    """The decoding half as Tencent's loader accepts it: in a wrapper, with a prefix, beside parts of a training run."""
+    state = {f"vae.{k}": v for k, v in network.state_dict().items() if k.startswith(("decoder.", "post_quant_conv."))}
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": {**state, "loss.logvar": torch.zeros(1)}, "epoch": 2}, folder / "pytorch_model.pt")
 
 
 LLAMA_CPP = (("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output"),
@@ -140,7 +161,6 @@ def scaled_file(path, stored, scales, name_of=lambda name: name, marker="scaled_
 
 def eight_bit(root, network, config, language):
     """8-bit releases of whole networks, and what PyTorch's networks with the numbers that they stand for give."""
-    from safetensors.torch import load_file
     golden = load_file(GOLDENS / "transformer" / TRANSFORMER / "expected.safetensors")
     state = to_tencent(network.state_dict(), config)
     expected = {}
@@ -227,6 +247,9 @@ def generate(out):
          {comfy_name(k): v for k, v in to_tencent(network.state_dict(), config).items()})
     (root / "comfy" / "config.json").write_text((root / "diffusers" / "transformer" / "config.json").read_text())
     llava(language).save_pretrained(root / "llava")
+    full_clip(root / "clip", load_file(GOLDENS / "clip" / CLIP / "weights.safetensors"))
+    wrapped_vae(root / "tencent_vae", vae())
+    (root / "tencent_vae" / "config.json").write_text((root / "diffusers" / "vae" / "config.json").read_text())
     (root / "llama_cpp").mkdir(parents=True, exist_ok=True)
     llama_cpp(root / "llama_cpp" / "model.gguf", language)
     eight_bit(root, network, config, language)

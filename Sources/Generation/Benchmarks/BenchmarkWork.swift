@@ -9,12 +9,21 @@ public struct BenchmarkWork {
   /// Multiplications and additions, each counted.
   public let operations: Double
   private let body: (ForwardContext) throws -> Void
+  /// The file that weights are in, where they are not made for the benchmark.
+  public let file: BenchmarkFile?
+
+  init(operations: Double, file: BenchmarkFile? = nil, body: @escaping (ForwardContext) throws -> Void) {
+    (self.operations, self.file, self.body) = (operations, file, body)
+  }
 
   /// Does the work once, in the context that it was prepared in or in another on the same device.
   public func run(in context: ForwardContext) throws { try body(context) }
 
   /// Prepares what a request asks for; nil for the processor's peak, which is no work of a network.
-  public static func prepare(_ request: BenchmarkRequest, in context: ForwardContext) throws -> BenchmarkWork? {
+  /// - Parameter file: a transformer's weights to take instead of random ones.
+  public static func prepare(
+    _ request: BenchmarkRequest, weights file: BenchmarkFile? = nil, in context: ForwardContext
+  ) throws -> BenchmarkWork? {
     let format = request.format ?? .f32
     func size(_ name: BenchmarkSize) -> Int { request.sizes[name] ?? 0 }
     switch request.kind {
@@ -31,11 +40,12 @@ public struct BenchmarkWork {
         .benchmark(size, doubleBlocks: isDouble ? 1 : 0, singleBlocks: isDouble ? 0 : 1),
         latents: [1, 16, 1, 2, 2 * size(.tokens)], textTokens: size(.textTokens), format: format, in: context)
     case .step:
+      let shape = latents(frames: size(.frames), size: size(.size))
+      if let file { return try step(of: file, latents: shape, textTokens: size(.textTokens), in: context) }
       let whole = TransformerConfiguration()
       return try step(
         .benchmark(size, doubleBlocks: whole.doubleBlockCount, singleBlocks: whole.singleBlockCount),
-        latents: latents(frames: size(.frames), size: size(.size)), textTokens: size(.textTokens), format: format,
-        in: context)
+        latents: shape, textTokens: size(.textTokens), format: format, in: context)
     case .vae:
       return try decoder(latents(frames: size(.frames), size: size(.size)), format: format, in: context)
     case .textEncoder: return try languageModelLayer(tokens: size(.tokens), format: format, in: context)
@@ -78,6 +88,27 @@ public struct BenchmarkWork {
     let scope = BenchmarkWeights.transformer(configuration, format).scope(on: context.backend)
     let transformer = try HunyuanVideoTransformer(scope, configuration: configuration)
     try scope.finish()
+    return try step(transformer, latents: shape, textTokens: textTokens, in: context)
+  }
+
+  /// One step of a transformer whose weights are in a file. What only the conditioning uses is let go after it.
+  private static func step(
+    of file: BenchmarkFile, latents shape: Shape, textTokens: Int, in context: ForwardContext
+  ) throws -> BenchmarkWork {
+    let transformer = try file.transformer(on: context.backend)
+    var streaming = context
+    streaming.weightStreaming = file.readAhead
+    file.readAhead.beginPhase()
+    let work = try step(transformer, latents: shape, textTokens: textTokens, file: file, in: streaming)
+    file.conditioningDidEnd()
+    return work
+  }
+
+  private static func step(
+    _ transformer: HunyuanVideoTransformer, latents shape: Shape, textTokens: Int, file: BenchmarkFile? = nil,
+    in context: ForwardContext
+  ) throws -> BenchmarkWork {
+    let configuration = transformer.configuration
     let conditioning = try transformer.conditioning(
       timesteps: [500], guidance: 6016,
       textStates: context.backend.upload(benchmarkActivations([1, textTokens, configuration.textChannels])),
@@ -85,8 +116,9 @@ public struct BenchmarkWork {
     let rotary = transformer.rotaryTable(for: shape)
     let latents = try context.backend.upload(benchmarkActivations(shape))
     let tokens = transformer.grid(for: shape).reduce(1, *)
-    return BenchmarkWork(operations: configuration.operationsPerStep(tokens: tokens, textTokens: textTokens)) {
-      context in
+    return BenchmarkWork(
+      operations: configuration.operationsPerStep(tokens: tokens, textTokens: textTokens), file: file
+    ) { context in
       _ = try transformer(
         latents, step: 0, conditioning: conditioning, rotary: rotary, cache: NoStepCache(), in: context)
     }

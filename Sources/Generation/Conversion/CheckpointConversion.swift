@@ -1,5 +1,6 @@
 public import Checkpoints
 import Dispatch
+import Foundation
 public import HunyuanVideo
 import Synchronization
 import TensorCore
@@ -23,25 +24,33 @@ public struct CheckpointConversion {
   private static let panelCount = 1 << 22
 
   private let network: PublishedNetwork
-  private let format: StorageFormat
+  private let format: StorageFormat?
+  private let items: [ConvertedParameter]
 
-  public init(_ network: PublishedNetwork, format: StorageFormat) {
+  /// - Parameter format: nil keeps types of 16 and 32 bits; 8-bit numbers and blocks become bf16.
+  /// - Throws: `CheckpointError` where a tensor cannot be read.
+  public init(_ network: PublishedNetwork, format: StorageFormat?) throws {
     self.network = network
     self.format = format
+    let scope = network.scope()
+    items = try scope.names.compactMap { name in
+      guard let shape = scope.shape(of: name), let parts = try Self.weights(name, scope, shape) else { return nil }
+      return ConvertedParameter(name, shape, parts: parts, wanted: format)
+    }
   }
+
+  /// How names of files end that hold the format.
+  public var suffix: String { format?.blocks == nil ? ".safetensors" : ".gguf" }
+
+  /// The size of the numbers to be written, in bytes.
+  public var byteCount: Int { items.reduce(0) { $0 + $1.byteCount } }
 
   /// Converts to a file, which appears when it is whole.
   /// - Parameter progress: Told after each parameter how many bytes of the result are written, of how many.
   /// - Throws: `CheckpointError` where a tensor cannot be read, does not fit the format, or the file cannot be written.
   public func write(to path: String, progress: (Int, Int) -> Void) throws -> [Fidelity] {
-    let scope = network.scope()
-    var items: [ConvertedParameter] = []
-    for name in scope.names {
-      guard let shape = scope.shape(of: name), try isWeight(name, scope, shape) else { continue }
-      items.append(ConvertedParameter(name, shape, wanted: format))
-    }
-    let total = items.reduce(0) { $0 + $1.byteCount }
-    let writer = try writer(of: items, to: path)
+    let (scope, total) = (network.scope(), byteCount)
+    let writer = try writer(to: path)
     var kinds: [String: Fidelity] = [:]
     var order: [String] = []
     var done = 0
@@ -59,10 +68,8 @@ public struct CheckpointConversion {
     return order.compactMap { kinds[$0] }
   }
 
-  private func writer(
-    of items: [ConvertedParameter], to path: String
-  ) throws(CheckpointError) -> any WeightFileWriter {
-    if format.blocks == nil {
+  private func writer(to path: String) throws(CheckpointError) -> any WeightFileWriter {
+    if format?.blocks == nil {
       return try SafetensorsWriter(path: path, entries: items.flatMap(\.entries), metadata: ["format": "pt"])
     }
     let architecture = network.names.network == .transformer ? "hyvid" : network.names.network.rawValue
@@ -71,13 +78,26 @@ public struct CheckpointConversion {
       notes: [("general.architecture", .text(architecture)), ("general.quantization_version", .number(2))])
   }
 
-  /// Whether a tensor holds numbers of the network: older CLIP files have position ids among them.
-  private func isWeight(_ name: String, _ scope: WeightScope, _ shape: Shape) throws -> Bool {
-    do throws(CheckpointError) { _ = try scope.rowParts(name, shape: shape) } catch {
-      if case .wrongType = error { return false }
+  /// A tensor that holds numbers of the network; nil for others: older CLIP files have position ids among them.
+  private static func weights(_ name: String, _ scope: WeightScope, _ shape: Shape) throws -> [Weight]? {
+    do throws(CheckpointError) { return try scope.rowParts(name, shape: shape) } catch {
+      if case .wrongType = error { return nil }
       throw error
     }
-    return true
+  }
+
+  /// Writes `config.json` into the folder of a result, where there is none: the source's own, or what only notes of its file
+  /// tell of a language model.
+  /// - Throws: Where it cannot be written.
+  public func writeConfiguration(inFolder folder: String) throws {
+    let target = folder + "/config.json"
+    if FileSystem.isFile(target) { return }
+    if let source = network.configuration?.file {
+      try FileManager.default.copyItem(
+        atPath: URL(fileURLWithPath: source).resolvingSymlinksInPath().path, toPath: target)
+    } else if network.names.network == .llama, !network.checkpoint.metadata.isEmpty {
+      try network.llamaConfiguration().fields.write(toFile: target, atomically: true, encoding: .utf8)
+    }
   }
 
   private static func kind(_ name: String) -> String {

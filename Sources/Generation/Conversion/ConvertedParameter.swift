@@ -7,6 +7,26 @@ struct ConvertedParameter {
   let shape: Shape
   let format: StorageFormat
 
+  /// - Parameters:
+  ///   - parts: how the parameter is stored.
+  ///   - wanted: what the file is to hold; nil keeps types of 16 and 32 bits, and makes of others bf16.
+  init(_ name: String, _ shape: Shape, parts: [Weight], wanted: StorageFormat?) {
+    self.init(name, shape, wanted: wanted ?? Self.format(keeping: parts))
+  }
+
+  /// The format that loses least: that of the widest part.
+  private static func format(keeping parts: [Weight]) -> StorageFormat {
+    let formats = Set(
+      parts.map { part -> StorageFormat in
+        switch (part.encoding, part.dtype) {
+        case (.plain, .float32), (.plain, .float64): .f32
+        case (.plain, .float16): .f16
+        default: .bf16
+        }
+      })
+    return formats.count == 1 ? formats.first ?? .bf16 : .f32
+  }
+
   /// - Parameter wanted: what the file is to hold. Formats below 16 bits are for the blocks' matrices, all else is bf16;
   ///   rows that are no whole blocks of 256 numbers become blocks of 32.
   init(_ name: String, _ shape: Shape, wanted: StorageFormat) {

@@ -21,25 +21,51 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
     }
   }
 
-  /// Every parameter of the network.
-  public var parameters: [ParameterShape] {
-    switch self {
-    case .hyvideoT2: TransformerConfiguration.hyvideoT2Distilled.parameters
-    case .vae: AutoencoderConfiguration.hunyuanVideo.parameters
-    case .llama3: LlamaConfiguration.llama3Of8Billion.parameters
-    case .clipL: CLIPTextConfiguration.clipL.parameters
+  /// Numbers of blocks, for a transformer of the published width and another depth.
+  public struct Depth: Sendable {
+    public var doubleBlocks: Int
+    public var singleBlocks: Int
+
+    public init(doubleBlocks: Int?, singleBlocks: Int?) {
+      let published = TransformerConfiguration.hyvideoT2Distilled
+      self.doubleBlocks = doubleBlocks ?? published.doubleBlockCount
+      self.singleBlocks = singleBlocks ?? published.singleBlockCount
     }
+  }
+
+  /// Every parameter of the network.
+  /// - Parameter depth: the transformer's, where it is not the published one.
+  public func parameters(_ depth: Depth? = nil) -> [ParameterShape] {
+    switch self {
+    case .hyvideoT2:
+      var configuration = TransformerConfiguration.hyvideoT2Distilled
+      configuration.doubleBlockCount = depth?.doubleBlocks ?? configuration.doubleBlockCount
+      configuration.singleBlockCount = depth?.singleBlocks ?? configuration.singleBlockCount
+      return configuration.parameters
+    case .vae: return AutoencoderConfiguration.hunyuanVideo.parameters
+    case .llama3: return LlamaConfiguration.llama3Of8Billion.parameters
+    case .clipL: return CLIPTextConfiguration.clipL.parameters
+    }
+  }
+
+  /// The size of the network's numbers in a format, in bytes.
+  public func byteCount(_ format: StorageFormat, depth: Depth? = nil) -> Int {
+    parameters(depth).reduce(0) { $0 + ConvertedParameter($1.name, $1.shape, wanted: format).byteCount }
   }
 
   /// Random numbers that are drawn; files repeat them, which is as fast as the disk.
   private static let blockCount = 1 << 20
 
   /// Writes the network into a folder of Tencent's layout. The same numbers each time.
-  /// - Parameter progress: Told after each parameter how many bytes are written, of how many.
+  /// - Parameters:
+  ///   - depth: the transformer's, where it is not the published one.
+  ///   - progress: Told after each parameter how many bytes are written, of how many.
   /// - Precondition: the format is none of GGUF's.
   /// - Throws: `CheckpointError.unwritable`.
-  public func write(toFolder folder: String, format wanted: StorageFormat, progress: (Int, Int) -> Void) throws {
-    let (writer, items) = try begin(toFolder: folder, format: wanted)
+  public func write(
+    toFolder folder: String, format wanted: StorageFormat, depth: Depth? = nil, progress: (Int, Int) -> Void
+  ) throws {
+    let (writer, items) = try begin(toFolder: folder, format: wanted, depth: depth)
     let total = items.reduce(0) { $0 + $1.1.byteCount }
     var generator = TorchGenerator(seed: 0)
     let normals = generator.normals(shape: [Self.blockCount]).floats()
@@ -74,18 +100,18 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
   /// Writes the file's directory alone, with holes for the weights: enough to plan with, and nearly no space on the disk.
   /// - Precondition: the format is none of GGUF's.
   /// - Throws: `CheckpointError.unwritable`.
-  public func writeHoles(toFolder folder: String, format wanted: StorageFormat) throws {
-    try begin(toFolder: folder, format: wanted).writer.finishWithHoles()
+  public func writeHoles(toFolder folder: String, format wanted: StorageFormat, depth: Depth? = nil) throws {
+    try begin(toFolder: folder, format: wanted, depth: depth).writer.finishWithHoles()
   }
 
   private func begin(
-    toFolder folder: String, format wanted: StorageFormat
+    toFolder folder: String, format wanted: StorageFormat, depth: Depth?
   ) throws -> (writer: SafetensorsWriter, items: [(ParameterShape, ConvertedParameter)]) {
     precondition(wanted.blocks == nil, "random networks: \(wanted) is no format of safetensors")
     let file = folder + "/" + path
     try FileManager.default.createDirectory(
       atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
-    let items = parameters.map { ($0, ConvertedParameter($0.name, $0.shape, wanted: wanted)) }
+    let items = parameters(depth).map { ($0, ConvertedParameter($0.name, $0.shape, wanted: wanted)) }
     return (
       try SafetensorsWriter(path: file, entries: items.flatMap(\.1.entries), metadata: ["format": "pt"]), items
     )

@@ -50,6 +50,10 @@ public struct NamingScheme: Sendable {
         : NamingScheme("Tencent", .transformer, KeyRules([], storedPrefix: prefix, foreign: markers), prefix: prefix)
     }
     func has(_ key: String) -> Bool { checkpoint[key] != nil }
+    // As Tencent's loader has it: with this prefix, what lacks it is no part of the autoencoder.
+    if has("vae.decoder.conv_in.conv.weight") {
+      return NamingScheme("Tencent", .autoencoder, PrefixedKeys("vae."), prefix: "vae.")
+    }
     if has("decoder.conv_in.conv.weight") { return NamingScheme("Tencent", .autoencoder, CanonicalKeys()) }
     for (name, probe, keys) in languageModels where has(probe) { return NamingScheme(name, .llama, keys) }
     if has("text_model.final_layer_norm.weight") {

@@ -60,6 +60,25 @@ public struct LlamaConfiguration: Sendable, Hashable {
       try reader.require(field, !(reader.bool(field, default: false)), "false", "true")
     }
   }
+
+  /// The text of a `config.json` with these sizes.
+  public var fields: String {
+    """
+    {
+      "head_dim": \(headDimension),
+      "hidden_act": "silu",
+      "hidden_size": \(hiddenSize),
+      "intermediate_size": \(mlpHiddenSize),
+      "num_attention_heads": \(headCount),
+      "num_hidden_layers": \(layerCount),
+      "num_key_value_heads": \(keyValueHeadCount),
+      "rms_norm_eps": \(normEpsilon),
+      "rope_theta": \(rotaryTheta),
+      "vocab_size": \(vocabularySize)
+    }
+
+    """
+  }
 }
 
 /// One decoder layer: grouped-query attention and a gated MLP, each behind an RMS normalization.
