@@ -38,6 +38,7 @@ let package = Package(
     // Headers only: CANN's libraries are loaded when a device is asked for.
     .systemLibrary(name: "CAscend"),
     .target(name: "AscendBackend", dependencies: ["TensorCore", "TensorOps", "CAscend"]),
+    .target(name: "BackendConformance", dependencies: ["TensorCore", "TensorOps"]),
     .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL", "CZlib"]),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Layers", dependencies: ["TensorCore", "TensorOps", "Checkpoints"]),
@@ -51,34 +52,40 @@ let package = Package(
     .executableTarget(
       name: "hyvideo",
       dependencies: [
-        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "Checkpoints", "Tokenizers", "Layers",
-        "HunyuanVideo",
-        "Generation", "VideoIO", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "AscendBackend", "BackendConformance",
+        "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Generation", "VideoIO",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
     .target(
       name: "AscendEmulator",
       cxxSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"] + machineFlags)]),
-    .target(name: "TensorTesting", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints"]),
+    .target(
+      name: "TensorTesting",
+      dependencies: ["StrictJSON", "TensorCore", "BackendConformance", "Checkpoints"]),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
-    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "TensorTesting"]),
-    .testTarget(name: "TensorOpsTests", dependencies: ["TensorCore", "TensorOps", "CPUBackend", "TensorTesting"]),
+    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "BackendConformance", "TensorTesting"]),
+    .testTarget(
+      name: "TensorOpsTests",
+      dependencies: ["TensorCore", "TensorOps", "CPUBackend", "BackendConformance", "TensorTesting"]),
     .testTarget(
       name: "AscendBackendTests",
-      dependencies: ["TensorCore", "TensorOps", "CAscend", "AscendBackend", "TensorTesting"]),
+      dependencies: ["TensorCore", "TensorOps", "CAscend", "AscendBackend", "BackendConformance", "TensorTesting"]),
     .testTarget(
-      name: "CheckpointsTests", dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "TensorTesting"]),
+      name: "CheckpointsTests",
+      dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "BackendConformance", "TensorTesting"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
     .testTarget(
       name: "HunyuanVideoTests",
       dependencies: [
-        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Layers", "HunyuanVideo", "TensorTesting",
+        "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Checkpoints", "Layers", "HunyuanVideo",
+        "BackendConformance", "TensorTesting",
       ]),
     .testTarget(
       name: "GenerationTests",
       dependencies: [
         "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "AscendBackend", "Collectives", "Checkpoints",
-        "Tokenizers", "Layers", "HunyuanVideo", "Generation", "TensorTesting",
+        "Tokenizers", "Layers", "HunyuanVideo", "Generation", "BackendConformance", "TensorTesting",
       ]),
     .testTarget(name: "CollectivesTests", dependencies: ["TensorCore", "Collectives", "TensorTesting"]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),

@@ -8,20 +8,31 @@ public final class AscendBackend: Backend {
   public let device: AscendDevice
   /// `bfloat16` or `float16`.
   public let activationType: DType
+  /// Whether parameters stay with the host and are brought as they are used.
+  let streamsWeights: Bool
   let rotaryTables: DeviceRotaryTables
 
   /// - Parameters:
   ///   - device: An open device; several backends may share it.
   ///   - activationType: `bfloat16` for the transformer; text encoders and autoencoder may want `float16`.
-  public init(device: AscendDevice, activationType: DType = .bfloat16) {
+  ///   - streamsWeights: Whether large parameters stay with the host: `Weight.prefetch` then brings them ahead of their use,
+  ///     `Weight.release` lets them go, and an operation brings what is missing.
+  public init(device: AscendDevice, activationType: DType = .bfloat16, streamsWeights: Bool = false) {
     precondition(
       activationType == .bfloat16 || activationType == .float16, "Ascend: activations cannot be \(activationType)")
     self.device = device
     self.activationType = activationType
+    self.streamsWeights = streamsWeights
     rotaryTables = DeviceRotaryTables()
   }
 
   public var name: String { "ascend:\(device.index)" }
+
+  public func synchronize() throws(BackendError) {
+    try device.perform { () throws(BackendError) in try device.synchronize("a clock") }
+  }
+
+  public func trim() { device.trim() }
 
   // MARK: Helpers of the families, on the device's thread
 

@@ -13,6 +13,9 @@ public final class AscendDevice: @unchecked Sendable {
   /// The name of the chip, as CANN has it.
   public let chip: String
 
+  /// Brings weights; nil until one is streamed.
+  private(set) var weightCopies: WeightCopies?
+
   private struct State {
     let stream: aclrtStream
     let pool: MemoryPool
@@ -57,12 +60,7 @@ public final class AscendDevice: @unchecked Sendable {
       if !(0..<count).contains(index) { throw .noSuchDevice(index: index, count: count) }
       try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
       let chip = functions.socName().map { String(cString: $0) } ?? "unknown"
-      var created: aclrtStream?
-      let flags = UInt32(CASCEND_STREAM_FAST_LAUNCH | CASCEND_STREAM_FAST_SYNC)
-      try functions.check(functions.createStream(&created, 0, flags), "aclrtCreateStreamWithConfig")
-      guard let stream = created else {
-        throw .callFailed(function: "aclrtCreateStreamWithConfig", status: 0, message: "no stream")
-      }
+      let stream = try AscendDevice.makeStream(functions)
       let staging = try Staging(functions: functions, stream: stream, isDry: dryRun != nil)
       return (chip, Transferred(stream), Transferred(staging))
     }
@@ -78,6 +76,7 @@ public final class AscendDevice: @unchecked Sendable {
     thread.run {
       guard let state else { return }
       _ = functions.synchronize(state.stream)
+      weightCopies?.close()
       if let workspace = state.workspace { state.pool.free(workspace) }
       state.pool.trim()
       state.staging.close()
@@ -85,6 +84,27 @@ public final class AscendDevice: @unchecked Sendable {
       _ = functions.resetDevice(Int32(index))
       dryRun?.close()
     }
+  }
+
+  /// A stream, on the calling thread's device.
+  static func makeStream(_ functions: RuntimeFunctions) throws(AscendError) -> aclrtStream {
+    var created: aclrtStream?
+    let flags = UInt32(CASCEND_STREAM_FAST_LAUNCH | CASCEND_STREAM_FAST_SYNC)
+    try functions.check(functions.createStream(&created, 0, flags), "aclrtCreateStreamWithConfig")
+    guard let created else {
+      throw .callFailed(function: "aclrtCreateStreamWithConfig", status: 0, message: "no stream")
+    }
+    return created
+  }
+
+  /// An event that streams can wait for, on the calling thread's device.
+  static func makeEvent(_ functions: RuntimeFunctions) throws(AscendError) -> aclrtEvent {
+    var created: aclrtEvent?
+    try functions.check(functions.createEvent(&created, UInt32(CASCEND_EVENT_SYNC)), "aclrtCreateEventExWithFlag")
+    guard let created else {
+      throw .callFailed(function: "aclrtCreateEventExWithFlag", status: 0, message: "no event")
+    }
+    return created
   }
 
   /// Starts CANN and counts the devices, on the calling thread.
@@ -103,16 +123,46 @@ public final class AscendDevice: @unchecked Sendable {
     }
   }
 
+  /// Gives memory that no tensor uses back to the device.
+  func trim() { thread.run { state?.pool.trim() } }
+
+  /// Lets the peak of memory in use begin again with what is in use now.
+  public func resetMemoryPeak() { thread.run { state?.pool.resetPeak() } }
+
   // MARK: On the device's thread
+
+  /// Waits for everything on the stream.
+  func synchronize(_ operation: String) throws(BackendError) {
+    guard let stream = state?.stream else { return }
+    try reporting(operation) { () throws(AscendError) in
+      try functions.check(functions.synchronize(stream), "aclrtSynchronizeStream")
+    }
+  }
 
   /// The stream that all operations are on.
   var stream: aclrtStream? { state?.stream }
 
+  /// Memory with undefined contents.
+  func allocate(byteCount: Int, for operation: String) throws(BackendError) -> MemoryPool.Block {
+    guard let pool = state?.pool else { preconditionFailure("Ascend device: used while it is being made") }
+    return try pool.allocate(byteCount: byteCount, for: operation)
+  }
+
+  /// Gives memory back that only work on the stream so far uses.
+  func freeNow(_ block: MemoryPool.Block) { state?.pool.free(block) }
+
+  /// What brings weights to the device, begun when it is first asked for.
+  func openWeightCopies() throws(AscendError) -> WeightCopies {
+    if let weightCopies { return weightCopies }
+    let copies = try WeightCopies(index: index, functions: functions)
+    weightCopies = copies
+    return copies
+  }
+
   /// A dense tensor with undefined contents.
   func tensor(_ shape: Shape, _ dtype: DType, for operation: String) throws(BackendError) -> Tensor {
-    guard let pool = state?.pool else { preconditionFailure("Ascend device: used while it is being made") }
     let byteCount = shape.count * dtype.byteCount
-    let block = try pool.allocate(byteCount: byteCount, for: operation)
+    let block = try allocate(byteCount: byteCount, for: operation)
     return Tensor(
       shape: shape, dtype: dtype, storage: DeviceStorage(device: self, byteCount: byteCount, block: block))
   }
@@ -134,10 +184,19 @@ public final class AscendDevice: @unchecked Sendable {
   /// Copies dense host memory into a dense device tensor.
   /// - Parameter source: nil where the contents do not matter.
   func copy(_ source: UnsafeRawPointer?, to tensor: Tensor, operation: String) throws(BackendError) {
-    guard let staging = state?.staging, let target = tensor.deviceStorage?.deviceAddress else { return }
-    let start = target + tensor.offset * tensor.dtype.byteCount
+    guard let target = tensor.deviceStorage?.deviceAddress else { return }
+    try copy(
+      source, to: target + tensor.offset * tensor.dtype.byteCount, byteCount: tensor.byteCount, operation)
+  }
+
+  /// Copies host memory to device memory.
+  /// - Parameter source: nil where the contents do not matter.
+  func copy(
+    _ source: UnsafeRawPointer?, to target: UnsafeMutableRawPointer, byteCount: Int, _ operation: String
+  ) throws(BackendError) {
+    guard let staging = state?.staging else { return }
     try reporting(operation) { () throws(AscendError) in
-      try staging.upload(source, to: start, byteCount: tensor.byteCount)
+      try staging.upload(source, to: target, byteCount: byteCount)
     }
   }
 
@@ -150,7 +209,8 @@ public final class AscendDevice: @unchecked Sendable {
     }
   }
 
-  private func reporting(_ operation: String, _ body: () throws(AscendError) -> Void) throws(BackendError) {
+  /// Says of a failure of the runtime what it was for.
+  func reporting(_ operation: String, _ body: () throws(AscendError) -> Void) throws(BackendError) {
     do { try body() } catch {
       guard case .callFailed(let function, let status, let message) = error else {
         throw .libraryFailure(library: "CANN", operation: operation, status: "\(error)")

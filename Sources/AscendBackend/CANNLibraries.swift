@@ -23,6 +23,8 @@ public final class CANNLibraries: @unchecked Sendable {
     "libnnopbase.so", "libopapi_math.so", "libopapi_nn.so", "libopapi_cv.so", "libopapi_transformer.so", "libopapi.so",
     "libaclnn_ops_infer.so", "libaclnn_math.so",
   ]
+  /// By which profilers are told of ranges.
+  private static let toolNames = ["libms_tools_ext.so"]
 
   private let libraries: [Library]
   private let hidden: Set<String>
@@ -46,7 +48,7 @@ public final class CANNLibraries: @unchecked Sendable {
       }
     }
     for place in places where place.isLibrary { open(place.path) }
-    for names in [CANNLibraries.runtimeNames, CANNLibraries.operatorNames] {
+    for names in [CANNLibraries.runtimeNames, CANNLibraries.operatorNames, CANNLibraries.toolNames] {
       for name in names {
         for place in places where !place.isLibrary {
           let count = opened.count
@@ -70,8 +72,13 @@ public final class CANNLibraries: @unchecked Sendable {
     if let list = environment["HYVIDEO_CANN_LIBRARY_PATH"], !list.isEmpty {
       return list.split(separator: ":").map { (String($0), $0.hasSuffix(".so")) }
     }
-    let toolkits = ["ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"].compactMap { environment[$0] }
-    return (toolkits + ["/usr/local/Ascend/ascend-toolkit/latest"]).map { ($0 + "/lib64", false) } + [("", false)]
+    return toolkits(environment).map { ($0 + "/lib64", false) } + [("", false)]
+  }
+
+  /// The folders in which a toolkit may be.
+  static func toolkits(_ environment: [String: String]) -> [String] {
+    ["ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"].compactMap { environment[$0] }
+      + ["/usr/local/Ascend/ascend-toolkit/latest", "/usr/local/Ascend/cann"]
   }
 
   /// Whether a function exists.

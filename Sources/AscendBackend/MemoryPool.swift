@@ -87,6 +87,9 @@ final class MemoryPool {
     segment.free.insert(range, at: index)
   }
 
+  /// Lets the peak begin again with what is in use now.
+  func resetPeak() { peakBytesInUse = bytesInUse }
+
   /// Returns segments that no tensor uses to the device.
   func trim() {
     guard segments.contains(where: \.isUnused) else { return }

@@ -9,6 +9,8 @@ final class OperatorCall {
   private var lists: [OpaquePointer] = []
   private var scalars: [OpaquePointer] = []
   private var integerArrays: [OpaquePointer] = []
+  /// Why an operand could not be brought to the device.
+  fileprivate var failure: BackendError?
   /// Where phase one puts the number of bytes of workspace.
   let workspaceSize = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
   /// Where phase one puts the prepared operator.
@@ -68,13 +70,23 @@ final class OperatorCall {
 
   /// A view of its whole storage, whose base is aligned as CANN wants it.
   private func describe(_ tensor: Tensor, _ format: aclFormat) -> OpaquePointer? {
-    guard let storage = tensor.deviceStorage else { return nil }
+    guard let address = address(of: tensor) else { return nil }
     let dimensions = tensor.shape.dimensions.map(Int64.init)
     let strides = tensor.strides.map(Int64.init)
-    var stored = Int64(storage.byteCount / tensor.dtype.byteCount)
+    var stored = Int64(tensor.storage.byteCount / tensor.dtype.byteCount)
     return functions.createTensor(
       dimensions, UInt64(dimensions.count), tensor.dtype.ascendType, strides, Int64(tensor.offset), format, &stored, 1,
-      storage.deviceAddress)
+      address)
+  }
+
+  /// The start of a tensor's storage on the device, where parameters come on demand.
+  private func address(of tensor: Tensor) -> UnsafeMutableRawPointer? {
+    if let storage = tensor.deviceStorage { return storage.deviceAddress }
+    guard let streamed = tensor.storage as? StreamedStorage else { return nil }
+    do throws(BackendError) { return try streamed.deviceAddress() } catch {
+      failure = failure ?? error
+      return nil
+    }
   }
 }
 
@@ -96,7 +108,13 @@ extension AscendDevice {
     }
     let call = OperatorCall(functions)
     try withExtendedLifetime(call) { () throws(BackendError) in
-      try check(prepare(call, first), name + "GetWorkspaceSize")
+      let status = prepare(call, first)
+      if let failure = call.failure {
+        // An operator that can do without the operand was prepared.
+        if status == 0 { _ = functions.destroyExecutor(call.executor.pointee) }
+        throw failure
+      }
+      try check(status, name + "GetWorkspaceSize")
       let byteCount = call.workspaceSize.pointee
       let workspace: UnsafeMutableRawPointer?
       do throws(BackendError) {

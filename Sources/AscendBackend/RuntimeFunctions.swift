@@ -20,6 +20,7 @@ struct RuntimeFunctions: Sendable {
   let createEvent: aclrtCreateEventExWithFlagFunction
   let destroyEvent: aclrtDestroyEventFunction
   let recordEvent: aclrtRecordEventFunction
+  let waitEvent: aclrtStreamWaitEventFunction?
   let synchronizeEvent: aclrtSynchronizeEventFunction
   let createTensor: aclCreateTensorFunction
   let createTensorList: aclCreateTensorListFunction
@@ -50,6 +51,7 @@ struct RuntimeFunctions: Sendable {
     createEvent = try libraries.required("aclrtCreateEventExWithFlag", aclrtCreateEventExWithFlagFunction.self)
     destroyEvent = try libraries.required("aclrtDestroyEvent", aclrtDestroyEventFunction.self)
     recordEvent = try libraries.required("aclrtRecordEvent", aclrtRecordEventFunction.self)
+    waitEvent = libraries.function("aclrtStreamWaitEvent", aclrtStreamWaitEventFunction.self)
     synchronizeEvent = try libraries.required("aclrtSynchronizeEvent", aclrtSynchronizeEventFunction.self)
     createTensor = try libraries.required("aclCreateTensor", aclCreateTensorFunction.self)
     createTensorList = try libraries.required("aclCreateTensorList", aclCreateTensorListFunction.self)
@@ -60,6 +62,12 @@ struct RuntimeFunctions: Sendable {
     destroyScalar = try libraries.required("aclDestroyScalar", aclDestroyScalarFunction.self)
     destroyIntegers = try libraries.required("aclDestroyIntArray", aclDestroyIntArrayFunction.self)
     destroyExecutor = try libraries.required("aclDestroyAclOpExecutor", aclDestroyAclOpExecutorFunction.self)
+  }
+
+  /// Lets a stream wait for an event.
+  func wait(_ stream: aclrtStream?, for event: aclrtEvent?) throws(AscendError) {
+    guard let waitEvent else { throw .missingFunction(name: "aclrtStreamWaitEvent", libraries: []) }
+    try check(waitEvent(stream, event), "aclrtStreamWaitEvent")
   }
 
   /// CANN's words for the last failure of the calling thread; asking clears them.

@@ -34,9 +34,8 @@ final class Staging {
     for _ in 0..<2 {
       var address: UnsafeMutableRawPointer?
       try functions.check(functions.allocateHost(&address, Staging.byteCount), "aclrtMallocHost")
-      var event: aclrtEvent?
-      try functions.check(functions.createEvent(&event, UInt32(CASCEND_EVENT_SYNC)), "aclrtCreateEventExWithFlag")
-      guard let address, let event else { continue }
+      let event = try AscendDevice.makeEvent(functions)
+      guard let address else { continue }
       buffers.append(Buffer(address: address, event: event))
     }
   }

@@ -7,12 +7,44 @@ public import TensorOps
 extension AscendBackend {
   public func adopt(_ weight: Weight) throws(BackendError) -> Weight {
     try device.perform { () throws(BackendError) in
-      if weight.tensor.deviceStorage != nil { return weight }
+      if weight.tensor.hostAddressIsMissing { return weight }
+      if streamsWeights, weight.shape.count * activationType.byteCount >= Self.smallestStreamed {
+        let storage = StreamedStorage(weight, as: activationType, on: device)
+        return Weight(
+          name: weight.name, tensor: Tensor(shape: weight.shape, dtype: activationType, storage: storage))
+      }
       let stored =
         try weight.encoding.isPlain
         ? uploadReadable(weight.tensor) : uploaded(weight.shape, .float32) { weight.dequantized() }
       return Weight(name: weight.name, tensor: try converted(stored, to: activationType))
     }
+  }
+
+  /// Smaller parameters stay on the device: they are not worth a copy each time.
+  private static let smallestStreamed = 1 << 16
+}
+
+extension Tensor {
+  /// Whether the elements are the device's already.
+  fileprivate var hostAddressIsMissing: Bool { deviceStorage != nil || storage is StreamedStorage }
+}
+
+extension HostElements {
+  /// What the stored elements stand for, dense, in a 16-bit type: for copies that no conversion on the device follows.
+  static func converted(_ weight: Weight, to dtype: DType) -> Tensor {
+    let source = weight.encoding.isPlain ? deviceReadable(weight.tensor) : weight.dequantized()
+    if source.dtype == dtype { return source }
+    let result = Tensor(uninitialized: source.shape, dtype)
+    let values = source.floats()
+    let target = result.mutableHostPointer
+    if dtype == .bfloat16 {
+      let elements = target.assumingMemoryBound(to: BFloat16.self)
+      for index in values.indices { elements[index] = BFloat16(values[index]) }
+    } else {
+      let elements = target.assumingMemoryBound(to: UInt16.self)
+      for index in values.indices { elements[index] = Float16(values[index]).bitPattern }
+    }
+    return result
   }
 }
 

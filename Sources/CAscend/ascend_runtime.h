@@ -30,6 +30,7 @@ typedef aclError (*aclrtSynchronizeStreamFunction)(aclrtStream stream);
 typedef aclError (*aclrtCreateEventExWithFlagFunction)(aclrtEvent *event, uint32_t flag);
 typedef aclError (*aclrtDestroyEventFunction)(aclrtEvent event);
 typedef aclError (*aclrtRecordEventFunction)(aclrtEvent event, aclrtStream stream);
+typedef aclError (*aclrtStreamWaitEventFunction)(aclrtStream stream, aclrtEvent event);
 typedef aclError (*aclrtSynchronizeEventFunction)(aclrtEvent event);
 
 // Descriptors of operands.

@@ -16,7 +16,8 @@ public protocol FrameSink: AnyObject {
 /// are gone before the transformer is loaded.
 public final class VideoPipeline {
   private let model: ModelFolder
-  private let context: ForwardContext
+  private let contexts: StageContexts
+  private let keepsNetworks: Bool
   private let ranks: SequenceGroup
   private let halves: GuidanceHalves?
   private let observer: any GenerationObserver
@@ -29,24 +30,34 @@ public final class VideoPipeline {
   ///   - ranks: the ranks that share a sample.
   ///   - halves: the halves that evaluate the prompt and the negative prompt, where `ranks` are one of them.
   ///   - readAhead: keeps weights on disk but for a window; nil leaves them to the system.
+  ///   - keepsNetworks: whether transformer and decoder stay for the next video. Where they are copies in memory of a device,
+  ///     one gives way to the other.
   public init(
-    _ model: ModelFolder, in context: ForwardContext, ranks: SequenceGroup = SequenceGroup(),
-    halves: GuidanceHalves? = nil, readAhead: WeightReadAhead? = nil, observer: any GenerationObserver
+    _ model: ModelFolder, in contexts: StageContexts, ranks: SequenceGroup = SequenceGroup(),
+    halves: GuidanceHalves? = nil, readAhead: WeightReadAhead? = nil, keepsNetworks: Bool = true,
+    observer: any GenerationObserver
   ) {
     self.model = model
-    var context = context
-    context.weightStreaming = readAhead
-    self.context = context
+    self.contexts = contexts.streaming(readAhead)
     self.readAhead = readAhead
+    self.keepsNetworks = keepsNetworks
     (self.ranks, self.halves) = (ranks, halves)
     self.observer = observer
+  }
+
+  /// All networks in one context.
+  public convenience init(
+    _ model: ModelFolder, in context: ForwardContext, readAhead: WeightReadAhead? = nil,
+    observer: any GenerationObserver
+  ) {
+    self.init(model, in: StageContexts(context), readAhead: readAhead, observer: observer)
   }
 
   /// Opens every part of the checkpoint and builds every network from it once, so that a missing, extra or misshapen tensor
   /// is found before anything is computed, and checks what of the requests depends on it. Weights are mapped, not read: this
   /// takes milliseconds.
   public func verify(_ requests: [GenerationRequest]) throws {
-    try requireMatchingText(PromptEncoder(model, in: context) { $0 }, PromptTokenizer(model))
+    try requireMatchingText(PromptEncoder(model, in: contexts.textEncoders) { $0 }, PromptTokenizer(model))
     _ = try buildTransformer { $0 }
     _ = try buildDecoder { $0 }
     for request in requests { try requireMatchingNoise(request) }
@@ -67,7 +78,8 @@ public final class VideoPipeline {
 
   private func encodeHere(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
     let tokenizer = try PromptTokenizer(model)
-    let encoder = try PromptEncoder(model, in: context, adopt: adoption)
+    let encoder = try PromptEncoder(
+      model, in: contexts.textEncoders, adopt: adoption(contexts.textEncoders))
     readAhead?.beginPhase()
     try requireMatchingText(encoder, tokenizer)
     var known: [String: EncodedPrompt] = [:]
@@ -93,13 +105,13 @@ public final class VideoPipeline {
     }
   }
 
-  /// Gives the first rank's prompt to all.
+  /// Gives the first rank's prompt to all, for their transformers.
   private func shared(_ prompt: EncodedPrompt?) throws -> EncodedPrompt {
-    if all.size == 1, let prompt { return prompt }
     func shared(_ tensor: Tensor?) throws -> Tensor {
-      let mine = try tensor.map { try context.backend.download($0) }
+      if all.size == 1, let tensor { return try contexts.handedOver(tensor) }
+      let mine = try tensor.map { try contexts.textEncoders.backend.download($0) }
       let extents = try all.broadcast((mine?.shape.dimensions ?? []).map(Int64.init), from: 0)
-      return try context.backend.upload(
+      return try contexts.transformer.backend.upload(
         all.broadcast(mine, shape: Shape(extents.map { Int($0) }), from: 0))
     }
     return EncodedPrompt(textStates: try shared(prompt?.textStates), pooledText: try shared(prompt?.pooledText))
@@ -117,7 +129,7 @@ public final class VideoPipeline {
     let scheduler = FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
     let shape = try latentShape(request)
     let sampler = Sampler(
-      transformer, in: ranks.context(context), halves: halves, communication: { [all] in all.statistics })
+      transformer, in: ranks.context(contexts.transformer), halves: halves, communication: { [all] in all.statistics })
     readAhead?.beginPhase()
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)
@@ -143,7 +155,7 @@ public final class VideoPipeline {
     if !sharesTiles && all.rank > 0 { return }
     let decoder = try loadedDecoder()
     let tiled = TiledDecoder(
-      decoder, tiling: tiling, in: context, group: sharesTiles ? all : SingleProcessGroup())
+      decoder, tiling: tiling, in: contexts.autoencoder, group: sharesTiles ? all : SingleProcessGroup())
     try stage(.decode, units: tiled.tileCount(for: latents.shape)) {
       try tiled.decode(latents, tileDone: { observer.stageDidAdvance(.decode) }) { frames in
         try observer.checkInterruption()
@@ -164,7 +176,8 @@ public final class VideoPipeline {
         found: "\(latents)",
         remedy: "give latents that this checkpoint made")
     }
-    if try !context.backend.isFinite(context.backend.upload(latents)) {
+    let backend = contexts.autoencoder.backend
+    if try !backend.isFinite(backend.upload(latents)) {
       throw RequestError(
         "latents are not numbers", at: file, expected: "finite values", found: "NaN or infinity",
         remedy: "make them again")
@@ -175,9 +188,9 @@ public final class VideoPipeline {
   /// Gives colours for latents, fitted to this checkpoint's decoder, which is loaded now.
   public func colorMaps() throws -> (Tensor) throws -> LatentColorMap {
     let decoder = try loadedDecoder()
-    let map = try knownColorMap ?? stage(.fitPreviews) { try LatentColorMap(decoder, in: context) }
+    let map = try knownColorMap ?? stage(.fitPreviews) { try LatentColorMap(decoder, in: contexts.autoencoder) }
     knownColorMap = map
-    return { [context] in try map.refined(by: $0, decoder, in: context) }
+    return { [contexts] in try map.refined(by: $0, decoder, in: contexts.autoencoder) }
   }
 
   /// The shape of a request's latents for this checkpoint.
@@ -219,23 +232,30 @@ public final class VideoPipeline {
 
   private func loadedTransformer() throws -> HunyuanVideoTransformer {
     if let transformer { return transformer }
-    let loaded = try stage(.loadTransformer) { try buildTransformer(adoption) }
+    if !keepsNetworks { decoder = nil }
+    let loaded = try stage(.loadTransformer) { try buildTransformer(adoption(contexts.transformer)) }
     transformer = loaded
     return loaded
   }
 
   private func loadedDecoder() throws -> VideoDecoder {
     if let decoder { return decoder }
-    let loaded = try stage(.loadDecoder) { try buildDecoder(adoption) }
+    if !keepsNetworks, transformer != nil {
+      transformer = nil
+      readAhead?.reset()
+    }
+    let loaded = try stage(.loadDecoder) { try buildDecoder(adoption(contexts.autoencoder)) }
     decoder = loaded
     return loaded
   }
 
-  private var adoption: WeightAdoption {
+  private func adoption(_ context: ForwardContext) -> WeightAdoption {
     let (backend, readAhead) = (context.backend, readAhead)
     return { weight in
-      readAhead?.register(weight)
-      return try backend.adopt(weight)
+      // As the device has it: where it is read ahead to is the device's affair.
+      let adopted = try backend.adopt(weight)
+      readAhead?.register(adopted)
+      return adopted
     }
   }
 
@@ -296,15 +316,16 @@ public final class VideoPipeline {
   ) throws -> Result {
     try observer.checkInterruption()
     observer.stageDidStart(stage, units: units)
-    context.recorder?.begin(.stage, stage.rawValue)
+    contexts.transformer.recorder?.begin(.stage, stage.rawValue)
     let result: Result
     do { result = try body() } catch let error as BackendError {
       throw NonFiniteWeights.explain(error, in: model)
     }
-    context.recorder?.end(.stage, skipped: false)
+    contexts.transformer.recorder?.end(.stage, skipped: false)
     observer.stageDidEnd(stage)
     // The next stage has tensors of other sizes.
     HostBufferPool.shared.trim()
+    contexts.transformer.backend.trim()
     return result
   }
 }

@@ -155,4 +155,22 @@ public protocol Backend: Sendable {
   ///
   /// Becomes `aclnnIsFinite`, `aclnnAll` and a copy of one byte.
   func isFinite(_ x: Tensor) throws(BackendError) -> Bool
+
+  // MARK: Between operations
+
+  /// Waits until everything asked for so far is done: for clocks alone, since `download` waits by itself.
+  ///
+  /// Becomes `aclrtSynchronizeStream`.
+  func synchronize() throws(BackendError)
+
+  /// Gives memory that is kept for reuse and that no tensor has back to the system: the next operations have other sizes.
+  ///
+  /// Becomes `aclrtFree`.
+  func trim()
+}
+
+/// Devices whose operations are done when they return, and that keep no memory of their own.
+extension Backend {
+  public func synchronize() throws(BackendError) {}
+  public func trim() {}
 }

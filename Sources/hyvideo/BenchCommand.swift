@@ -6,10 +6,22 @@ import Foundation
 public import Generation
 import Layers
 import TensorCore
+import TensorOps
 
 extension BenchmarkKind: ExpressibleByArgument {}
 extension BenchmarkFormat: ExpressibleByArgument {}
 extension BenchmarkOverhead.Kind: ExpressibleByArgument {}
+
+extension BenchmarkKind {
+  /// What the network is on that this is a part of.
+  fileprivate func backend(of backends: StageBackends) -> any Backend {
+    switch self {
+    case .vae: backends.autoencoder
+    case .textEncoder: backends.textEncoders
+    case .peak, .linear, .attention, .doubleBlock, .singleBlock, .step: backends.transformer
+    }
+  }
+}
 
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -23,7 +35,13 @@ struct BenchCommand: ParsableCommand {
       share of the peak may exceed one where kernels save work.
       """)
 
-  @Argument(help: "What to time.") var kind: BenchmarkKind
+  @Argument(help: "What to time.") var kind: BenchmarkKind?
+  @Flag(
+    help: """
+      Instead of timing, run every operation beside plain loops on the processor, in each type that the device computes in, \
+      and print a table: of a device that nobody has tried, the thing to send with a report.
+      """)
+  var conformance = false
   @Option(help: "Rows of a product, video tokens, or the language model's tokens.") var tokens: Int?
   @Option(help: "Text tokens.") var textTokens: Int?
   @Option(help: "Channels of a token.") var width: Int?
@@ -32,8 +50,7 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "How matrices and kernels are stored; vectors are float32.") var dtype: BenchmarkFormat?
   @Option(help: "Frames of the video, 4n+1.") var frames: Int?
   @Option(help: "Height and width of the video in pixels.") var size: Int?
-  @Option(help: "Threads, of each rank where there are several. Default: the cores that this process may use.")
-  var threads: Int?
+  @OptionGroup(title: "Device") var device: DeviceOptions
   @Option(help: "Under mpirun: neighbouring ranks that exchange heads.") var ulyssesDegree: Int?
   @Option(help: "Under mpirun: groups of ranks that pass keys and values round.") var ringDegree: Int?
   @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
@@ -53,13 +70,14 @@ struct BenchCommand: ParsableCommand {
 
   func run() throws {
     let session = try RankSession.join()
+    if conformance { return try runConformance(session) }
     let (request, layout, file) = try session.together { try RefusedBeforeWork.checking { try checked(session) } }
     if layout.ranks > 1 { return try run(request, on: session, layout) }
-    let backend = CPUBackend(threads: threads)
-    let context = ForwardContext(backend: backend)
-    let timer = BenchmarkTimer(threads: backend.threads)
+    let device = try session.together { try RefusedBeforeWork.checking { try self.device.open(session) } }
+    let context = ForwardContext(backend: request.kind.backend(of: device.backends(streamsWeights: false)))
+    let timer = BenchmarkTimer(threads: device.threads)
     let work = try BenchmarkWork.prepare(request, weights: file, in: context)
-    let before = backend.measurePeak()
+    let before = try device.measurePeak()
     HostBufferPool.shared.trim()
     ProcessMemory.resetPeak()
     var streaming = context
@@ -71,7 +89,7 @@ struct BenchCommand: ParsableCommand {
     if overhead == nil { for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run(in: streaming) } } }
     let peakBytes = ProcessMemory.peakResidentBytes()
     // Clocks change during a run: the better of two measurements is the bound.
-    let after = backend.measurePeak()
+    let after = try device.measurePeak()
     let result = BenchmarkResult(
       request, timer: timer, operations: work?.operations ?? 0,
       peak: max(before.operationsPerSecond, after.operationsPerSecond),
@@ -80,10 +98,32 @@ struct BenchCommand: ParsableCommand {
     print(try json ? result.json() : result.text)
   }
 
+  /// Runs the cases of all operations.
+  private func runConformance(_ session: RankSession) throws {
+    let device = try session.together {
+      try RefusedBeforeWork.checking { () throws -> any ComputeDevice in
+        try GeneratePlan.require(
+          session.group.size == 1, "one device at a time", "--conformance", "one rank", "\(session.group.size)")
+        return try self.device.open(session)
+      }
+    }
+    let backends = device.backends(streamsWeights: false)
+    var types = Set<DType>()
+    let each = [backends.transformer, backends.textEncoders, backends.autoencoder].filter {
+      types.insert($0.activationType).inserted
+    }
+    let report = ConformanceReport(device, on: each) { name in
+      if !json, Console.hasTerminal { Console.error("\u{1B}[2K\r\(name)") }
+    }
+    if !json, Console.hasTerminal { Console.error("\u{1B}[2K\r") }
+    try Console.result(json ? report.json() : report.text)
+    if !report.isWhole { throw ExitCode(1) }
+  }
+
   /// Times all ranks of a launch, and one of them with all their threads; the first prints.
   private func run(_ request: BenchmarkRequest, on session: RankSession, _ layout: RankLayout) throws {
-    let threads = threads ?? max(1, AvailableCores.count / layout.ranks)
-    let all = CPUBackend(threads: threads * layout.ranks)
+    let threads = device.threads ?? max(1, AvailableCores.count / layout.ranks)
+    let all = try ProcessorDevice(threads: threads * layout.ranks)
     let before = session.isFirst ? all.measurePeak() : nil
     let benchmark = RankBenchmark(session, layout: layout, threads: threads)
     let (timer, operations, ranks) = try benchmark.run(request, runs: runs) {
@@ -122,23 +162,24 @@ struct BenchCommand: ParsableCommand {
       .tokens: tokens, .textTokens: textTokens, .width: width, .outputs: outputs, .heads: heads, .frames: frames,
       .size: size,
     ]
-    if let threads, !(1...1024).contains(threads) {
-      throw RequestError(
-        "invalid thread count", at: "--threads", expected: "1 to 1024", found: "\(threads)",
-        remedy: "choose another value")
-    }
     if !(1...1000).contains(runs) {
       throw RequestError(
         "invalid count", at: "--runs", expected: "1 to 1000", found: "\(runs)", remedy: "choose another value")
     }
-    try CPUBackend.checkProcessor()
+    try device.requireThreads()
+    guard let kind else {
+      throw RequestError(
+        "nothing to time", at: "KIND",
+        expected: BenchmarkKind.allCases.map(\.rawValue).joined(separator: ", ") + " or --conformance",
+        found: "nothing", remedy: "for example hyvideo bench linear")
+    }
     try requireFitting(session)
     let file = try weights()
     if let file { (chosen[.width], chosen[.heads]) = try (file.width, file.headCount) }
     let request = try BenchmarkRequest(kind, sizes: chosen.compactMapValues { $0 }, format: dtype)
     let layout = try RankBenchmark.layout(
       ulysses: ulyssesDegree, ring: ringDegree, session: session, heads: request.sizes[.heads])
-    if layout.ranks > 1 { try requireShared(layout) }
+    if layout.ranks > 1 { try requireShared(kind, layout) }
     return (request, layout, file)
   }
 
@@ -151,7 +192,7 @@ struct BenchCommand: ParsableCommand {
       guard let overhead, overhead.needsFile else { return }
       throw refused("missing weights", "--overhead \(overhead.rawValue)", "--dit-weight", "none")
     }
-    if kind != .step { throw refused("unused flag", "--dit-weight", "step", kind.rawValue) }
+    if kind != .step { throw refused("unused flag", "--dit-weight", "step", kind?.rawValue ?? "nothing") }
     if session.group.size > 1 {
       throw refused("unused flag", "--dit-weight", "one rank", "\(session.group.size) ranks")
     }
@@ -162,7 +203,7 @@ struct BenchCommand: ParsableCommand {
   }
 
   /// Several ranks share blocks, and are compared with one that has all their cores.
-  private func requireShared(_ layout: RankLayout) throws(RequestError) {
+  private func requireShared(_ kind: BenchmarkKind, _ layout: RankLayout) throws(RequestError) {
     if !kind.isShared {
       throw RequestError(
         "work for one rank", at: kind.rawValue,
@@ -174,7 +215,11 @@ struct BenchCommand: ParsableCommand {
         "unused flag", at: "--overhead", expected: "one rank", found: "\(layout.ranks) ranks",
         remedy: "start it without mpirun")
     }
-    let needed = layout.ranks * (threads ?? 1)
+    if let name = device.device, name != "cpu" {
+      throw RequestError(
+        "several ranks", at: "--device", expected: "cpu", found: name, remedy: "start it without mpirun")
+    }
+    let needed = layout.ranks * (device.threads ?? 1)
     if AvailableCores.count < needed {
       throw RequestError(
         "too few cores", at: "--threads", expected: "\(needed) cores that one rank may use",

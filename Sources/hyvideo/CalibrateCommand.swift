@@ -1,5 +1,4 @@
 import ArgumentParser
-import CPUBackend
 import Foundation
 import Generation
 import HunyuanVideo
@@ -36,7 +35,7 @@ struct CalibrateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Prompts, one per line. Default: four of the demo's kind.", valueName: "file"))
   var promptFile: String?
   @Option(help: "Seed of the noise.") var seed: UInt64 = 0
-  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
+  @OptionGroup(title: "Device") var device: DeviceOptions
   @Flag(help: "Only fit; measure no rule, so that --fidelity-budget has nothing to choose from.") var signalsOnly =
     false
   @Option(help: ArgumentHelp("Where to write. Default: the user's cache folder.", valueName: "file.json"))
@@ -58,12 +57,13 @@ struct CalibrateCommand: ParsableCommand {
     + ["0.06", "0.12", "0.24", "0.4"].map { ("magcache", ["thresh": $0, "K": "6"]) }
 
   func run() throws {
-    let (model, prompts, request, digest) = try RefusedBeforeWork.checking { try checked() }
+    let (model, device, prompts, request, digest) = try RefusedBeforeWork.checking { try checked() }
     let path = output ?? CalibrationFolder.path(request, checkpointSHA256: digest)
     let observer = CalibrationObserver()
-    let context = ForwardContext(backend: CPUBackend(threads: threads))
+    let readAhead = try RunOptions.readAhead(for: model, offloads: false)
     let pipeline = VideoPipeline(
-      model, in: context, readAhead: try RunOptions.readAhead(for: model, offloads: false), observer: observer)
+      model, in: device.backends(streamsWeights: readAhead != nil).contexts(), readAhead: readAhead,
+      keepsNetworks: !device.hasOwnMemory, observer: observer)
     let requests = prompts.map { prompt in
       var next = request
       next.prompt = prompt
@@ -118,7 +118,7 @@ struct CalibrateCommand: ParsableCommand {
     print(path)
   }
 
-  private func checked() throws -> (ModelFolder, [String], GenerationRequest, String) {
+  private func checked() throws -> (ModelFolder, any ComputeDevice, [String], GenerationRequest, String) {
     let model = try ModelFolder(checkpoint.model ?? DemoModel.locate(), parts: checkpoint.parts)
     let prompts = try promptFile.map { try GeneratePlan.prompts(inFile: $0) } ?? Self.prompts
     var request = GenerationRequest(prompt: prompts[0], seed: seed, defaults: model.defaults)
@@ -135,14 +135,8 @@ struct CalibrateCommand: ParsableCommand {
     request.cfgScale = cfgScale ?? request.cfgScale
     request.negativePrompt = negPrompt ?? request.negativePrompt
     try request.validate()
-    if let threads, !(1...1024).contains(threads) {
-      throw RequestError(
-        "invalid thread count", at: "--threads", expected: "1 to 1024", found: "\(threads)",
-        remedy: "see hyvideo calibrate --help")
-    }
     if let plot { try Plot.checkOutput(plot) }
-    try CPUBackend.checkProcessor()
-    return (model, prompts, request, try GeneratePlan.digest(of: model))
+    return (model, try device.open(RankSession.alone), prompts, request, try GeneratePlan.digest(of: model))
   }
 }
 

@@ -23,8 +23,7 @@ struct DecodeCommand: ParsableCommand {
       "A file ending in .mp4, or a folder (ending in /) for PNG frames. Default: the saved run's.", valueName: "path"))
   var output: String?
   @Option(help: "Frames per second of the file. Default: the saved run's, else the checkpoint's.") var fps: Int?
-  @Option(help: "The device to compute on: cpu.") var device = "cpu"
-  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
+  @OptionGroup(title: "Device") var device: DeviceOptions
   @Flag(
     name: .long, inversion: .prefixedNo,
     help: "Decode large videos in overlapping tiles (default); without, the decoder takes far more memory.")
@@ -66,8 +65,8 @@ struct DecodeCommand: ParsableCommand {
         remedy: "give a file of generate --save-latents or NAME.run.safetensors")
     }
     let model = try ModelFolder(self.model ?? run?.details["model"] ?? DemoModel.locate())
-    let backend = try RunOptions.backend(device: device, threads: threads)
-    let pipeline = VideoPipeline(model, in: ForwardContext(backend: backend), observer: observer)
+    let backends = try device.open(RankSession.alone).backends(streamsWeights: false)
+    let pipeline = VideoPipeline(model, in: backends.contexts(), observer: observer)
     let size = try pipeline.checkLatents(tensor, named: latents)
     try pipeline.verify([])
     if let run, run.details["steps"] != "\(run.state.step)" {

@@ -1,5 +1,4 @@
 import ArgumentParser
-import CPUBackend
 import Checkpoints
 import Collectives
 import Foundation
@@ -22,6 +21,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Video") var video: VideoOptions
   @OptionGroup(title: "Sampling") var sampling: SamplingOptions
   @OptionGroup(title: "Step cache") var cache: CacheOptions
+  @OptionGroup(title: "Device") var device: DeviceOptions
   @OptionGroup(title: "Running") var running: RunOptions
   @OptionGroup(title: "Ranks") var ranks: RankOptions
   @OptionGroup(title: "Memory") var memory: PlanOptions
@@ -34,17 +34,17 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func generate() throws {
-    try RankLauncher.launch(ranks, threads: running.threads)
+    try RankLauncher.launch(ranks, threads: device.threads)
     let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.
     let plan = try prepared(session)
     let profile = try RunProfile(output, plan: plan)
-    let observer = RunObserver(plan.progress, isMuted: !session.isFirst)
+    let observer = RunObserver(plan.progress, isMuted: !session.isFirst, device: plan.device)
     observer.plannedStepSeconds = plan.forecast?.trustedStepSeconds
     let groups = try plan.sharing.groups(profile.group(plan.group))
     let pipeline = VideoPipeline(
-      plan.model, in: profile.context(checksFiniteness: !running.noCheck), ranks: groups.ranks, halves: groups.halves,
-      readAhead: plan.readAhead, observer: observer)
+      plan.model, in: profile.contexts(checksFiniteness: !running.noCheck), ranks: groups.ranks, halves: groups.halves,
+      readAhead: plan.readAhead, keepsNetworks: !plan.device.hasOwnMemory, observer: observer)
     try session.together {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
@@ -102,7 +102,7 @@ struct GenerateCommand: ParsableCommand {
     let (saver, start) = (try plan.saver(job), plan.group.statistics)
     let state = plan.resumed?.run.state
     try begin(job, plan: plan, pipeline: pipeline, observer: observer, saver: saver)
-    let latents = try denoise(state)
+    let latents = try saver.rescuing { try denoise(state) }
 
     let video = try saver.explaining(tiling: job.request.vaeTiling) {
       guard let ffmpeg = plan.ffmpeg else {

@@ -68,8 +68,6 @@ struct SamplingOptions: ParsableArguments {
 }
 
 struct RunOptions: ParsableArguments {
-  @Option(help: "The device to compute on: cpu.") var device = "cpu"
-  @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
   @Flag(
     help: """
       Keep weights on disk and read each block ahead of its use, so that memory holds a few blocks. On by itself where the \

@@ -1,4 +1,3 @@
-import CPUBackend
 import Collectives
 import Foundation
 import Generation
@@ -19,7 +18,7 @@ extension GeneratePlan {
   func identity(_ request: GenerationRequest) -> RunIdentity {
     RunIdentity(
       request,
-      others: ["version": ProgramVersion.current, "checkpoint_sha256": checkpointDigest, "device": backend.name])
+      others: ["version": ProgramVersion.current, "checkpoint_sha256": checkpointDigest, "device": device.kind])
   }
 
   /// What a resumed run takes over beside its identity, and a decoder needs.
@@ -34,6 +33,10 @@ extension GeneratePlan {
       .joined(separator: "\n")
     details["dit_weight"] = transformerOverride.map(Self.absolute)
     details["load_key"] = model.loadKey
+    details["device"] = device.name
+    details["precision"] = device.precisions.transformer.word
+    details["text_encoder_precision"] = device.precisions.textEncoders.word
+    details["vae_precision"] = device.precisions.autoencoder.word
     for (key, value) in try metadata(job) { details["metadata.\(key)"] = value }
     return details
   }
@@ -115,8 +118,12 @@ enum ResumedFlags {
     command.checkpoint.model = command.checkpoint.model ?? details["model"]
     command.checkpoint.ditWeight = command.checkpoint.ditWeight ?? details["dit_weight"]
     command.checkpoint.loadKey = command.checkpoint.loadKey ?? details["load_key"]
+    command.device.device = command.device.device ?? details["device"]
+    command.device.precision = command.device.precision ?? details["precision"]
+    command.device.textEncoderPrecision = command.device.textEncoderPrecision ?? details["text_encoder_precision"]
+    command.device.vaePrecision = command.device.vaePrecision ?? details["vae_precision"]
     if details["ranks"].flatMap({ Int($0) }) ?? 1 == ranks {
-      command.running.threads = command.running.threads ?? details["threads"].flatMap { Int($0) }
+      command.device.threads = command.device.threads ?? details["threads"].flatMap { Int($0) }
       if command.ranks.ringDegree == nil {
         command.ranks.ulyssesDegree = command.ranks.ulyssesDegree ?? details["ulysses_degree"].flatMap { Int($0) }
       }

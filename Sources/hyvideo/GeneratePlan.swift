@@ -1,4 +1,3 @@
-import CPUBackend
 import Checkpoints
 import Collectives
 import Foundation
@@ -19,7 +18,7 @@ struct GenerateJob {
 /// A checked command line: what will be made, from what, where to.
 struct GeneratePlan {
   let model: ModelFolder
-  let backend: CPUBackend
+  let device: any ComputeDevice
   var jobs: [GenerateJob]
   let framesPerSecond: Int
   /// Nil on ranks that write nothing.
@@ -62,10 +61,8 @@ struct GeneratePlan {
     self.framesPerSecond = framesPerSecond
     sharing = try RankSharing(
       command.ranks, usesGuidance: requests[0].usesGuidance, model: model, session: session)
-    backend = try RunOptions.backend(
-      device: command.running.device,
-      threads: command.running.threads ?? (session.group.size > 1 ? sharing.threads : nil))
-    threads = backend.threads
+    device = try command.device.open(session, threads: session.group.size > 1 ? sharing.threads : nil)
+    threads = device.threads
 
     ffmpeg = session.isFirst ? try FFmpeg.find() : nil
     let outputs = try OutputPlan(command.output, requests: requests, isChecked: session.isFirst)

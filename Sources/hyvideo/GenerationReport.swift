@@ -1,4 +1,3 @@
-import CPUBackend
 import Checkpoints
 import Collectives
 import Foundation
@@ -23,6 +22,10 @@ struct GenerationReport: Encodable {
     let cache: String
     let cacheOptions: [String: String]
     let device: String
+    /// The types of activations.
+    let precision: String
+    let textEncoderPrecision: String
+    let vaePrecision: String
     let threads: Int
     let ulyssesDegree: Int
     let ringDegree: Int
@@ -45,7 +48,10 @@ struct GenerationReport: Encodable {
       (flowShift, flowReverse) = (request.flowShift, request.flowReverse)
       vaeTiling = request.vaeTiling
       (cache, cacheOptions) = (request.cache.method, request.cache.options)
-      device = plan.backend.name
+      device = plan.device.name
+      precision = plan.device.precisions.transformer.word
+      textEncoderPrecision = plan.device.precisions.textEncoders.word
+      vaePrecision = plan.device.precisions.autoencoder.word
       threads = plan.threads
       (ulyssesDegree, ringDegree) = (plan.sharing.layout.ulysses, plan.sharing.layout.ring)
       (useVaeParallel, cfgParallel) = (plan.sharing.sharesTiles, plan.sharing.splitsGuidance)

@@ -24,7 +24,7 @@ struct Hyvideo: ParsableCommand {
       ProfileCommand.self,
       ReportCommand.self,
       ReproduceCommand.self,
-      VerifyCommand.self,
+      VerifyCommand.self, DevicesCommand.self,
     ])
 
   static func main() {

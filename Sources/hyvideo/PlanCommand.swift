@@ -47,7 +47,7 @@ struct PlanCommand: ParsableCommand {
       proposal == nil || recalibrate ? 10 : 0
     }
     let report = ForecastReport(
-      forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.backend.threads,
+      forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.device.threads,
       proposal: proposal)
     return (report, forecast.fits)
   }
@@ -56,7 +56,7 @@ struct PlanCommand: ParsableCommand {
 /// What `generate` would be given, without looking at where output goes, and with ranks that have not been started.
 struct PlannedRun {
   let requests: [GenerationRequest]
-  let backend: CPUBackend
+  let device: any ComputeDevice
   let forecaster: Forecaster
   let layoutReason: String?
   let heads: Int
@@ -72,8 +72,7 @@ struct PlannedRun {
     let automatic = RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads)
     layoutReason = asked == nil ? automatic.reason : nil
     let cores = AvailableCores.count
-    backend = try RunOptions.backend(
-      device: command.running.device, threads: command.running.threads ?? max(cores / ranks, 1))
+    device = try command.device.open(RankSession.alone, threads: max(cores / ranks, 1))
     if command.cache.isUsed {
       let digest = try GeneratePlan.digest(of: model)
       let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: digest)
@@ -88,7 +87,7 @@ struct PlannedRun {
     setting.previewInterval = command.running.preview
     setting.comparesWithoutCache = command.cache.measureFidelity
     forecaster = try Forecaster(
-      model, backend: backend, setting: setting,
+      model, device: device, setting: setting,
       limit: MemoryLimit(command.memory.memoryLimit, processesOnHost: ranks),
       offloads: command.running.offloads(model),
       crowding: HostCrowding(ranks: ranks, threads: backend.threads, cores: cores))

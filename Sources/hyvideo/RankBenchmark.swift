@@ -1,4 +1,3 @@
-import CPUBackend
 import Collectives
 import Foundation
 import Generation
@@ -87,8 +86,11 @@ struct RankBenchmark {
     _ request: BenchmarkRequest, runs: Int, warmUp: () -> Void
   ) throws -> (timer: BenchmarkTimer, operations: Double, result: RankBenchmarkResult) {
     let group = session.group
-    let alone = ForwardContext(backend: CPUBackend(threads: threads * layout.ranks))
-    let shared = try SequenceGroup(group, layout: layout).context(ForwardContext(backend: CPUBackend(threads: threads)))
+    func context(threads: Int) throws -> ForwardContext {
+      try ProcessorDevice(threads: threads).backends(streamsWeights: false).contexts().transformer
+    }
+    let alone = try context(threads: threads * layout.ranks)
+    let shared = try SequenceGroup(group, layout: layout).context(context(threads: threads))
     guard let work = try BenchmarkWork.prepare(request, in: shared) else {
       preconditionFailure("bench: \(request.kind) is no work of a network")
     }

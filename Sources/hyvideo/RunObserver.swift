@@ -10,6 +10,8 @@ final class RunObserver: GenerationObserver {
     let peakRSSBytes: Int
     /// Of it tensors, working memory and what is kept for reuse.
     let peakTensorBytes: Int
+    /// Of a device's own memory; nil where it has none.
+    var peakDeviceBytes: Int?
     /// From the disk; nil where the system does not tell.
     let bytesRead: Int?
 
@@ -17,6 +19,7 @@ final class RunObserver: GenerationObserver {
       case name, seconds
       case peakTensorBytes = "peak_tensor_bytes"
       case bytesRead = "bytes_read"
+      case peakDeviceBytes = "peak_device_bytes"
       case peakRSSBytes = "peak_rss_bytes"
     }
   }
@@ -29,6 +32,8 @@ final class RunObserver: GenerationObserver {
   private var saver: RunSaver?
   private var preview: PreviewWriter?
   private var slowSteps = 0
+  /// What the run computes on, where its memory is to be watched.
+  private let device: (any ComputeDevice)?
   /// What a step that computes everything should take; nil where that is not known well.
   var plannedStepSeconds: Double?
   private var bytesReadBefore: Int?
@@ -46,9 +51,12 @@ final class RunObserver: GenerationObserver {
   /// The largest resident size of the whole run.
   private(set) var peakRSSBytes = 0
 
-  /// - Parameter isMuted: prints nothing, on ranks other than the first.
-  init(_ style: ProgressStyle = .auto, isMuted: Bool = false) {
+  /// - Parameters:
+  ///   - isMuted: prints nothing, on ranks other than the first.
+  ///   - device: what the run computes on, for its memory.
+  init(_ style: ProgressStyle = .auto, isMuted: Bool = false, device: (any ComputeDevice)? = nil) {
     self.isMuted = isMuted
+    self.device = device
     progress = ProgressPrinter(style, isMuted: isMuted)
     stageStart = clock.now
   }
@@ -76,6 +84,7 @@ final class RunObserver: GenerationObserver {
   func stageDidStart(_ stage: GenerationStage, units: Int) {
     ProcessMemory.resetPeak()
     HostBufferPool.shared.resetPeak()
+    _ = device?.takeMemoryPeak()
     bytesReadBefore = ProcessMemory.bytesRead()
     stageStart = clock.now
     progress.begin(stage, units: units)
@@ -89,7 +98,7 @@ final class RunObserver: GenerationObserver {
     stages.append(
       StageRecord(
         name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak,
-        peakTensorBytes: HostBufferPool.shared.statistics.peakBytesHeld,
+        peakTensorBytes: HostBufferPool.shared.statistics.peakBytesHeld, peakDeviceBytes: device?.takeMemoryPeak(),
         bytesRead: ProcessMemory.bytesRead().flatMap { now in bytesReadBefore.map { now - $0 } }))
     progress.end()
   }

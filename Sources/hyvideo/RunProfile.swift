@@ -1,4 +1,3 @@
-import CPUBackend
 import Collectives
 import Foundation
 import Generation
@@ -23,13 +22,12 @@ struct RunProfile {
   }
 
   /// What the networks run in.
-  func context(checksFiniteness: Bool) -> ForwardContext {
-    guard let profiler = recording?.profiler else {
-      return ForwardContext(backend: plan.backend, checksFiniteness: checksFiniteness)
+  func contexts(checksFiniteness: Bool) -> StageContexts {
+    let backends = plan.device.backends(streamsWeights: plan.readAhead != nil)
+    guard let profiler = recording?.profiler else { return backends.contexts(checksFiniteness: checksFiniteness) }
+    return backends.contexts(checksFiniteness: checksFiniteness, recorder: plan.device.recorder(profiler)) {
+      ProfilingBackend($0, recordingTo: profiler)
     }
-    return ForwardContext(
-      backend: ProfilingBackend(plan.backend, recordingTo: profiler), checksFiniteness: checksFiniteness,
-      recorder: profiler)
   }
 
   /// The ranks' group, whose transfers are recorded.
@@ -50,11 +48,11 @@ struct RunProfile {
   /// A profile is worth no video: its failure is a warning.
   private func write(_ observer: RunObserver) {
     guard let (profiler, path) = recording else { return }
-    let peak = plan.backend.measurePeak()
+    let peak = try? plan.device.measurePeak()
     var description = TraceDescription(
       generator: "hyvideo \(ProgramVersion.current)", threads: plan.threads)
-    description.peakOperationsPerSecond = peak.operationsPerSecond
-    description.peakBytesPerSecond = peak.bytesPerSecond
+    description.peakOperationsPerSecond = peak?.operationsPerSecond
+    description.peakBytesPerSecond = peak?.bytesPerSecond
     if let request = plan.jobs.first?.request, let line = try? GenerationReport.settingsLine(request, plan: plan) {
       description.settings = ["settings": line, "checkpoint_sha256": plan.checkpointDigest, "seed": "\(request.seed)"]
     }

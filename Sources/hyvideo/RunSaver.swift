@@ -3,6 +3,7 @@ import Collectives
 import Foundation
 import Generation
 import HunyuanVideo
+import TensorOps
 
 /// Saves a run as it goes: every so many steps, when it is stopped, and always before decoding.
 final class RunSaver {
@@ -15,7 +16,7 @@ final class RunSaver {
   private let file: RunFile
   private let details: [String: String]
   private let interval: Int?
-  /// Whether every step is kept in memory, to be saved when a rank is lost.
+  /// Whether every step is kept in memory, to be saved when a rank is lost or a device fails.
   private let remembersSteps: Bool
   private let group: any ProcessGroup
   private let clock = ContinuousClock()
@@ -31,7 +32,7 @@ final class RunSaver {
     group: any ProcessGroup
   ) {
     (self.path, self.details, self.interval, self.group) = (path, details, interval, group)
-    remembersSteps = group.size > 1 && !usesCache
+    remembersSteps = !usesCache
     file = RunFile(path: path, identity: identity, details: details, ranks: group.size, isWritten: group.rank == 0)
     if group.rank == 0 { PartialName.removeLeftoverFiles(of: path) }
     RunFile.current = file
@@ -44,7 +45,7 @@ final class RunSaver {
   func decodeCommand(tiling: Bool) -> String {
     ShellCommand.line(
       ["hyvideo", "decode", path, "--model", details["model"] ?? "", "--output", details["output"] ?? ""]
-        + (tiling ? [] : ["--no-vae-tiling"]))
+        + (details["device"].map { $0 == "cpu" ? [] : ["--device", $0] } ?? []) + (tiling ? [] : ["--no-vae-tiling"]))
   }
 
   /// Whether the file holds the latents of the last step.
@@ -103,6 +104,18 @@ final class RunSaver {
 
   /// The video is whole: the file has served.
   func remove() { file.remove() }
+
+  /// Denoises; where the device fails, saves the last whole step and says how to go on. Of several ranks the others do that.
+  func rescuing<Result>(_ denoise: () throws -> Result) throws -> Result {
+    do { return try denoise() } catch let error as BackendError {
+      // What is no number now will be none again.
+      if case .nonFinite = error { throw error }
+      if group.size > 1 { throw error }
+      try? file.save()
+      guard let consequence else { throw error }
+      throw DenoisingFailure(reason: error, consequence: consequence)
+    }
+  }
 
   /// Says how to go on after a failure, where the latents are safe.
   func explaining<Result>(tiling: Bool, _ decode: () throws -> Result) throws -> Result {

@@ -46,6 +46,15 @@ struct Interruption: Error, CustomStringConvertible {
   }
 }
 
+/// A device that failed after whole steps, the last of which is saved.
+struct DenoisingFailure: Error, CustomStringConvertible {
+  let reason: any Error
+  /// What was kept, and how to go on.
+  let consequence: String
+
+  var description: String { "\(reason); \(consequence)" }
+}
+
 /// A decoder or encoder that failed after the latents were saved.
 struct DecodingFailure: Error, CustomStringConvertible {
   let reason: any Error

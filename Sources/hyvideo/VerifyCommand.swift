@@ -1,5 +1,4 @@
 import ArgumentParser
-import CPUBackend
 import Checkpoints
 import Collectives
 import Foundation
@@ -27,16 +26,17 @@ struct VerifyCommand: ParsableCommand {
   @Option(help: "Seed of the noise.") var seed: UInt64 = 0
   @Option(help: "Denoising steps.") var inferSteps = 4
   @Option(help: "True guidance: above 1 the network also runs on the negative prompt.") var cfgScale: Float = 1
-  @Option(help: "Threads of each rank. Default: its share of the cores.") var threads: Int?
+  @OptionGroup(title: "Device") var device: DeviceOptions
   @Option(
     help: """
-      The largest difference of latents that is rounding, relative to their norm; frames may differ by ten times as much.
+      The largest difference of latents that is rounding, relative to their norm; frames may differ by ten times as much. \
+      Default: 1e-5, in 16-bit types 0.02.
       """)
-  var tolerance = 1e-5
+  var tolerance: Double?
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
-    try RankLauncher.launch(ranks, threads: threads)
+    try RankLauncher.launch(ranks, threads: device.threads)
     let session = try RankSession.join()
     let (plan, _) = try session.agree {
       let plan = try RefusedBeforeWork.checking { try prepared(session) }
@@ -50,7 +50,7 @@ struct VerifyCommand: ParsableCommand {
     var expected: VerifiedRun?
     if session.isFirst {
       observer.note("on one rank")
-      expected = try plan.run(VideoPipeline(plan.model, in: plan.context, observer: observer), observer)
+      expected = try plan.run(plan.pipeline(observer), observer)
     }
     try session.group.barrier()
     let results = try plan.sharings.map { try compared($0, with: expected, plan, session, observer) }
@@ -74,15 +74,13 @@ struct VerifyCommand: ParsableCommand {
     observer.note(
       "on \(session.group.size) ranks, Ulysses \(sharing.layout.ulysses) x ring \(sharing.layout.ring)")
     let groups = try sharing.groups(session.group)
-    let pipeline = VideoPipeline(
-      plan.model, in: plan.context, ranks: groups.ranks, halves: groups.halves, observer: observer)
-    let found = try plan.run(pipeline, observer)
+    let found = try plan.run(plan.pipeline(observer, groups.ranks, groups.halves), observer)
     // Ranks that do not agree with each other would drift apart.
     let digests = try session.group.allGather(Array(found.digest.utf8))
     return try expected.map {
       try RankVerification(
         expected: $0, found: found, sharing: sharing, ranks: plan.ranks, ranksAgree: Set(digests).count == 1,
-        tolerance: tolerance)
+        tolerance: tolerance ?? plan.usualTolerance)
     }
   }
 
@@ -92,8 +90,10 @@ struct VerifyCommand: ParsableCommand {
         "nothing to compare", at: "--ranks", expected: "at least 2", found: ranks.ranks.map { "\($0)" } ?? "none",
         remedy: "for example hyvideo verify --ranks 2")
     }
-    try GeneratePlan.require(
-      tolerance.isFinite && tolerance > 0, "invalid number", "--tolerance", "a number above 0", "\(tolerance)")
+    if let tolerance {
+      try GeneratePlan.require(
+        tolerance.isFinite && tolerance > 0, "invalid number", "--tolerance", "a number above 0", "\(tolerance)")
+    }
     try GeneratePlan.require(
       [0, 2].contains(video.videoSize.count), "invalid size", "--video-size", "height and width",
       "\(video.videoSize.count) numbers")
@@ -107,11 +107,11 @@ struct VerifyCommand: ParsableCommand {
     let sharings = try options.map {
       try RankSharing($0, usesGuidance: request.usesGuidance, model: model, session: session)
     }
-    let backend = try RunOptions.backend(device: "cpu", threads: threads ?? sharings[0].threads)
-    let context = ForwardContext(backend: backend as any Backend)
-    try VideoPipeline(model, in: context, observer: RunObserver(.none, isMuted: true)).verify([request])
+    let device = try self.device.open(session, threads: sharings[0].threads)
+    let contexts = device.backends(streamsWeights: false).contexts()
+    try VideoPipeline(model, in: contexts, observer: RunObserver(.none, isMuted: true)).verify([request])
     return VerificationPlan(
-      model: model, request: request, sharings: sharings, context: context,
+      model: model, request: request, sharings: sharings, contexts: contexts, hasOwnMemory: device.hasOwnMemory,
       checkpointDigest: try GeneratePlan.digest(of: model), ranks: session.group.size)
   }
 
@@ -137,7 +137,8 @@ struct VerificationPlan {
   let request: GenerationRequest
   /// The layouts that are compared: how attention is shared differs, nothing else.
   let sharings: [RankSharing]
-  let context: ForwardContext
+  let contexts: StageContexts
+  let hasOwnMemory: Bool
   let checkpointDigest: String
   let ranks: Int
 
@@ -153,6 +154,15 @@ struct VerificationPlan {
   }
 
   private var sharesTiles: Bool { sharings[0].sharesTiles }
+  /// What rounding comes to in the transformer's type.
+  var usualTolerance: Double { contexts.transformer.backend.activationType == .float32 ? 1e-5 : 0.02 }
+
+  func pipeline(
+    _ observer: RunObserver, _ ranks: SequenceGroup = SequenceGroup(), _ halves: GuidanceHalves? = nil
+  ) -> VideoPipeline {
+    VideoPipeline(
+      model, in: contexts, ranks: ranks, halves: halves, keepsNetworks: !hasOwnMemory, observer: observer)
+  }
 
   /// Makes the video.
   func run(_ pipeline: VideoPipeline, _ observer: RunObserver) throws -> VerifiedRun {
@@ -170,7 +180,7 @@ struct VerificationPlan {
   func decoding(of expected: VerifiedRun?, on group: any ProcessGroup, _ observer: RunObserver) throws -> Bool? {
     if !sharesTiles { return nil }
     let ranks = try SequenceGroup(group, layout: RankLayout(ulysses: 1, ring: group.size))
-    let pipeline = VideoPipeline(model, in: context, ranks: ranks, observer: observer)
+    let pipeline = pipeline(observer, ranks)
     let latents = try group.broadcast(expected?.latents.last, shape: pipeline.latentShape(request), from: 0)
     let frames = FrameCollector()
     try pipeline.decode(latents, tiling: request.vaeTiling, into: frames)

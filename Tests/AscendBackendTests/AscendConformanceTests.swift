@@ -1,4 +1,5 @@
 import AscendBackend
+import BackendConformance
 import TensorCore
 import TensorOps
 import TensorTesting

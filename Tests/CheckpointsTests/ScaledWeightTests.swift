@@ -1,3 +1,4 @@
+import BackendConformance
 import Checkpoints
 import TensorCore
 import TensorOps

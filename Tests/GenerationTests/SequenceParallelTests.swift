@@ -1,3 +1,4 @@
+import BackendConformance
 import CPUBackend
 import Collectives
 import Generation

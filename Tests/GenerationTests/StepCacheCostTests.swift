@@ -1,3 +1,4 @@
+import BackendConformance
 import CPUBackend
 import Checkpoints
 import Collectives

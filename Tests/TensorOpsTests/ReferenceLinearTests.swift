@@ -1,3 +1,4 @@
+import BackendConformance
 import TensorCore
 import TensorOps
 import TensorTesting

@@ -183,4 +183,6 @@ extension AscendPlanningBackend {
     _ = try noted { () throws(BackendError) in try backend.isFinite(x) }
     return true
   }
+
+  public func trim() { backend.trim() }
 }

@@ -24,6 +24,8 @@ void ascend_emulator_fail_kernel(long n);
 long ascend_emulator_violations(char *text, size_t capacity);
 // What is alive: memory, streams, events, descriptors, prepared operators. Returns their number.
 long ascend_emulator_leaks(char *text, size_t capacity);
+// What profilers were told: ranges that have ended and marks in their order, then ranges under way. Returns their number.
+long ascend_emulator_ranges(char *text, size_t capacity);
 // How often an operator ran.
 long ascend_emulator_runs(const char *name);
 

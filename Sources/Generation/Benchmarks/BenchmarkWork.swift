@@ -16,8 +16,11 @@ public struct BenchmarkWork {
     (self.operations, self.file, self.body) = (operations, file, body)
   }
 
-  /// Does the work once, in the context that it was prepared in or in another on the same device.
-  public func run(in context: ForwardContext) throws { try body(context) }
+  /// Does the work once, in the context that it was prepared in or in another on the same device, and waits for it.
+  public func run(in context: ForwardContext) throws {
+    try body(context)
+    try context.backend.synchronize()
+  }
 
   /// Prepares what a request asks for; nil for the processor's peak, which is no work of a network.
   /// - Parameter file: a transformer's weights to take instead of random ones.

@@ -4,8 +4,8 @@ public import TensorOps
 /// Records each operation of another backend: its time, the multiplications and additions of products, and the bytes that it reads
 /// and writes at least.
 ///
-/// The times are those of the calls: those of the operations themselves where a backend returns when it is done. A backend whose
-/// operations go on after that needs a recorder of its own, at the device.
+/// The times are those of the calls, and each call is waited for: a device that works while its calls return is slower while it is
+/// recorded, by the gap that the wait leaves between two operations.
 public final class ProfilingBackend: Backend {
   private let base: any Backend
   private let profiler: Profiler
@@ -24,6 +24,7 @@ public final class ProfilingBackend: Backend {
   ) throws(BackendError) -> Result {
     let start = Profiler.now
     let result = try body()
+    try base.synchronize()
     profiler.record(.operation, name, since: start, operations: operations, bytes: Double(bytes))
     return result
   }
@@ -179,6 +180,11 @@ public final class ProfilingBackend: Backend {
   public func isFinite(_ x: Tensor) throws(BackendError) -> Bool {
     try recorded("is_finite", bytes: x.byteCount) { () throws(BackendError) in try base.isFinite(x) }
   }
+
+  // MARK: Between operations
+
+  public func synchronize() throws(BackendError) { try base.synchronize() }
+  public func trim() { base.trim() }
 }
 
 extension [Tensor] {

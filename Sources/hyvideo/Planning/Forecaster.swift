@@ -1,4 +1,3 @@
-import CPUBackend
 import Checkpoints
 import Foundation
 import Generation
@@ -7,7 +6,8 @@ import TensorOps
 
 /// Plans a run, chooses between weights in memory and on disk, and looks for what fits where it does not.
 final class Forecaster {
-  private let backend: CPUBackend
+  private let device: any ComputeDevice
+  private let backend: any Backend
   private let planner: RunPlanner
   private let loadSeconds: Double
   private let limit: MemoryLimit
@@ -23,20 +23,28 @@ final class Forecaster {
   ///   - setting: the layout of ranks and what stays in memory; the window is chosen here.
   ///   - crowding: how the ranks of a host share its cores.
   init(
-    _ model: ModelFolder, backend: CPUBackend, setting: PlanSetting, limit: MemoryLimit, offloads: Bool,
+    _ model: ModelFolder, device: any ComputeDevice, setting: PlanSetting, limit: MemoryLimit, offloads: Bool,
     crowding: HostCrowding
   ) throws {
-    (self.backend, self.setting, self.limit, self.offloads) = (backend, setting, limit, offloads)
+    (self.device, self.setting, self.limit, self.offloads) = (device, setting, limit, offloads)
     self.crowding = crowding
+    backend = device.backends(streamsWeights: false).transformer
     let clock = ContinuousClock()
     var made: RunPlanner?
-    let seconds = try clock.measure { made = try RunPlanner(model) { CPUPlanningBackend(for: backend) } }
+    guard let makeBackend = device.planning else { throw Self.unplannable(device) }
+    let seconds = try clock.measure { made = try RunPlanner(model, on: makeBackend) }
     guard let made else { preconditionFailure("forecast: no planner was made") }
     planner = made
     loadSeconds = seconds / .seconds(1)
     try RunPlanner.loadCode(on: backend)
     HostBufferPool.shared.trim()
     planner.programBytes = ProcessMemory.residentBytes()
+  }
+
+  private static func unplannable(_ device: any ComputeDevice) -> RequestError {
+    RequestError(
+      "no plan", at: "--device", expected: "a device that runs can be planned for: cpu", found: device.name,
+      remedy: "plan with --device cpu; memory and operations of the networks are alike")
   }
 
   // MARK: Memory
@@ -77,7 +85,7 @@ final class Forecaster {
   func forecast(
     _ plan: RunPlan, _ requests: [GenerationRequest], recalibrates: Bool = false, budget: (Double) -> Double
   ) throws -> Forecast {
-    var store = TimesStore(device: backend.name, threads: backend.threads, isEmpty: recalibrates)
+    var store = TimesStore(device: backend.name, threads: device.threads, isEmpty: recalibrates)
     func forecast(_ plan: RunPlan) -> Forecast {
       Forecast(
         plan, limit: limit, times: store.times, loadSeconds: loadSeconds, request: requests[0], videos: requests.count,

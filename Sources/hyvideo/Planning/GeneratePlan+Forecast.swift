@@ -1,4 +1,3 @@
-import CPUBackend
 import Collectives
 import Generation
 import HunyuanVideo
@@ -16,9 +15,13 @@ extension GeneratePlan {
     setting.comparesWithoutCache = command.cache.measureFidelity
     let limit = MemoryLimit(command.memory.memoryLimit, processesOnHost: session.hosts.ranksPerHost)
     let offloads = try command.running.offloads(model)
+    if device.planning == nil {
+      if command.running.useCpuOffload { readAhead = WeightReadAhead(windowBytes: Forecaster.windows[0]) }
+      return
+    }
     let crowding = session.hosts.crowding(of: session.group.rank, threads: threads)
     let forecaster = try Forecaster(
-      model, backend: backend, setting: setting, limit: limit, offloads: offloads, crowding: crowding)
+      model, device: device, setting: setting, limit: limit, offloads: offloads, crowding: crowding)
     let plan = try forecaster.plan(requests)
     if !forecaster.fits(plan) && !command.memory.force {
       let heads = try model.transformerNetwork().transformerConfiguration().headCount

@@ -1,4 +1,3 @@
-import CPUBackend
 import Foundation
 import Generation
 import TensorOps
@@ -10,7 +9,7 @@ struct TimesStore {
 
   init(device: String, threads: Int, isEmpty: Bool) {
     let provenance = OperationTimes.Provenance(
-      version: ProgramVersion.current, device: device, processor: Self.processor, threads: threads)
+      version: ProgramVersion.current, device: device, processor: ProcessorName.current ?? "unknown", threads: threads)
     let environment = ProcessInfo.processInfo.environment
     let cache = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory() + "/.cache"
     let name = "times-\(provenance.processor)-\(device)-\(threads)-\(provenance.version)"
@@ -36,11 +35,5 @@ struct TimesStore {
       atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
     // A home that cannot be written costs the next run a second.
     try? encoder.encode(times).write(to: URL(fileURLWithPath: path), options: .atomic)
-  }
-
-  private static var processor: String {
-    let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
-    let line = text.split(separator: "\n").first { $0.hasPrefix("model name") || $0.hasPrefix("CPU part") }
-    return line?.split(separator: ":").last.map { $0.trimmingCharacters(in: .whitespaces) } ?? "unknown"
   }
 }

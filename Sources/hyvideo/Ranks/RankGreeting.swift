@@ -12,6 +12,8 @@ struct RankGreeting: Codable {
   let processors: [Int]
   /// Cores that the host's control group adds up to.
   let quota: Int?
+  /// The NPUs that the rank may use, where its launcher says so: what `ASCEND_RT_VISIBLE_DEVICES` lists.
+  let visibleDevices: [String]?
   /// A seed, for runs that were given none.
   let seed: UInt64
   /// Why this rank cannot take part.
@@ -24,6 +26,9 @@ struct RankGreeting: Codable {
     process = ProcessInfo.processInfo.processIdentifier
     processors = AvailableCores.processors
     quota = AvailableCores.quota
+    visibleDevices = ProcessInfo.processInfo.environment["ASCEND_RT_VISIBLE_DEVICES"].map {
+      $0.split(separator: ",").map(String.init)
+    }
     seed = UInt64.random(in: 0..<1_000_000_000)
     self.failure = failure
   }

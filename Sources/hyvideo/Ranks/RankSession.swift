@@ -24,6 +24,11 @@ final class RankSession: Sendable {
     (self.group, self.mpi, self.greetings) = (group, mpi, greetings)
   }
 
+  /// A process that joins nobody.
+  static var alone: RankSession {
+    RankSession(SingleProcessGroup(), mpi: nil, greetings: [RankGreeting()])
+  }
+
   var isFirst: Bool { group.rank == 0 }
   var hosts: RankHosts { RankHosts(greetings) }
 
@@ -48,7 +53,7 @@ final class RankSession: Sendable {
     let greeting = RankGreeting(command: command, failure: failure)
     guard isLaunched else {
       if let failure { throw AgreedFailure(failure) }
-      return RankSession(SingleProcessGroup(), mpi: nil, greetings: [greeting])
+      return alone
     }
     let arrival = RankArrival()
     defer { arrival.end() }

@@ -1,4 +1,3 @@
-import CPUBackend
 import Checkpoints
 import Foundation
 import Generation
@@ -11,11 +10,14 @@ struct ReportEnvironment: Encodable {
   let processor: String?
   let cores: Int
   let memoryBytes: UInt64
-  let oneDNN: String
+  let oneDNN: String?
+  let cann: String?
+  /// Of an NPU.
+  let chip: String?
   let ffmpeg: String?
 
   enum CodingKeys: String, CodingKey {
-    case system, processor, cores, ffmpeg
+    case system, processor, cores, ffmpeg, cann, chip
     case memoryBytes = "memory_bytes"
     case oneDNN = "onednn"
   }
@@ -27,17 +29,12 @@ struct ReportEnvironment: Encodable {
       withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
     system = "\(text(name.sysname)) \(text(name.release)) \(text(name.machine))"
-    processor = Self.processorName()
+    processor = ProcessorName.current
     cores = ProcessInfo.processInfo.processorCount
     memoryBytes = ProcessInfo.processInfo.physicalMemory
-    oneDNN = CPUBackend.libraryVersion
+    let components = plan.device.components
+    (oneDNN, cann, chip) = (components["onednn"], components["cann"], components["chip"])
     ffmpeg = plan.ffmpeg.flatMap { try? $0.version() }
-  }
-
-  private static func processorName() -> String? {
-    guard let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8) else { return nil }
-    let line = text.split(separator: "\n").first { $0.hasPrefix("model name") || $0.hasPrefix("CPU part") }
-    return line?.split(separator: ":", maxSplits: 1).last.map { $0.trimmingCharacters(in: .whitespaces) }
   }
 }
 

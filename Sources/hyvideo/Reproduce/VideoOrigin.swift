@@ -90,6 +90,9 @@ struct VideoOrigin {
     if let reverse = settings["flow_reverse"].bool { flags.append(reverse ? "--flow-reverse" : "--no-flow-reverse") }
     if let tiling = settings["vae_tiling"].bool { flags.append(tiling ? "--vae-tiling" : "--no-vae-tiling") }
     if let device = settings["device"].string { flags += ["--device", device] }
+    for part in ["precision", "text_encoder_precision", "vae_precision"] {
+      if let word = settings[part].string { flags += ["--" + part.replacing("_", with: "-"), word] }
+    }
     if let cache = settings["cache"].string, cache != "none" {
       flags += ["--cache", cache]
       for (key, value) in (settings["cache_options"].object ?? [:]).sorted(by: { $0.key < $1.key }) {

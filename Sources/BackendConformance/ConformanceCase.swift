@@ -57,6 +57,9 @@ public struct ConformanceInputs {
     random = RandomTensors(seed: seed)
   }
 
+  /// A finite number near the end of what activations can hold.
+  var largeNumber: Float { rounding == .float16 ? 6e4 : 1e30 }
+
   /// A dense tensor of normally distributed numbers.
   public mutating func tensor(_ shape: Shape, mean: Double = 0, deviation: Double = 1) throws -> Tensor {
     let values = random.values(shape.count, mean: mean, deviation: deviation)

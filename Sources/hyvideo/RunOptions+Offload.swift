@@ -1,20 +1,8 @@
-import CPUBackend
 import Checkpoints
 import Foundation
 import Generation
 
 extension RunOptions {
-  /// The device that the flags name.
-  static func backend(device: String, threads: Int?) throws -> CPUBackend {
-    try GeneratePlan.require(device == "cpu", "unknown device", "--device", "cpu", device)
-    if let threads {
-      try GeneratePlan.require(
-        (1...1024).contains(threads), "invalid thread count", "--threads", "1 to 1024", "\(threads)")
-    }
-    try CPUBackend.checkProcessor()
-    return CPUBackend(threads: threads)
-  }
-
   /// Whether weights are read from disk whatever else fits: that is asked for, or the transformer is larger than half of the
   /// memory.
   func offloads(_ model: ModelFolder) throws -> Bool { try Self.offloads(model, useCpuOffload) }

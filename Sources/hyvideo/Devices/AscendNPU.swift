@@ -1,0 +1,58 @@
+import AscendBackend
+import Foundation
+import Generation
+import Layers
+import TensorCore
+import TensorOps
+
+/// One Ascend NPU. The networks share it, each in its own type of activations.
+final class AscendNPU: ComputeDevice {
+  private let device: AscendDevice
+  let precisions: StagePrecisions
+  private let toolkitVersion: String?
+
+  /// Opens a card.
+  /// - Parameter choose: the number of the card, given how many there are.
+  /// - Throws: `AscendError`, `RequestError`
+  init(precisions: StagePrecisions, choose: (Int) throws(RequestError) -> Int) throws {
+    let system = try AscendSystem(environment: ProcessInfo.processInfo.environment)
+    let index = try choose(try system.deviceCount())
+    device = try AscendDevice(index: index, libraries: system.libraries)
+    self.precisions = precisions
+    toolkitVersion = system.toolkitVersion
+  }
+
+  var kind: String { "ascend \(precisions.description)" }
+  var name: String { "ascend:\(device.index)" }
+  var threads: Int { 1 }
+  var hasOwnMemory: Bool { true }
+  var components: [String: String] {
+    ["chip": device.chip].merging(toolkitVersion.map { ["cann": $0] } ?? [:]) { $1 }
+  }
+
+  func backends(streamsWeights: Bool) -> StageBackends {
+    StageBackends(
+      textEncoders: AscendBackend(
+        device: device, activationType: precisions.textEncoders, streamsWeights: streamsWeights),
+      transformer: AscendBackend(
+        device: device, activationType: precisions.transformer, streamsWeights: streamsWeights),
+      // Half a gigabyte, used tile after tile.
+      autoencoder: AscendBackend(device: device, activationType: precisions.autoencoder))
+  }
+
+  func takeMemoryPeak() -> Int? {
+    defer { device.resetMemoryPeak() }
+    return device.memoryUse.peakBytesInUse
+  }
+
+  func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder {
+    ToolRanges(device).map { ToolRecorder(base, marking: $0) } ?? base
+  }
+
+  func measurePeak() throws -> DevicePeak {
+    let peak = try AscendBackend(device: device, activationType: precisions.transformer).measurePeak()
+    return DevicePeak(operationsPerSecond: peak.operationsPerSecond, bytesPerSecond: peak.bytesPerSecond)
+  }
+
+  var planning: (() -> any PlanningBackend)? { nil }
+}

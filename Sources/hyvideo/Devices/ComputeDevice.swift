@@ -1,0 +1,67 @@
+import Generation
+import Layers
+import TensorOps
+
+/// The device that a command computes on. What is special to a kind of device is behind this: commands name no backend.
+protocol ComputeDevice: AnyObject {
+  /// What decides results to their last bits: `cpu`, `ascend bf16, …`. Which card it was does not.
+  var kind: String { get }
+  var precisions: StagePrecisions { get }
+  /// For messages and reports: `cpu`, `ascend:3`.
+  var name: String { get }
+  /// Host threads that compute.
+  var threads: Int { get }
+  /// Whether networks are copied into memory of the device's own, which is not large enough for all of them at once.
+  var hasOwnMemory: Bool { get }
+  /// The programs below, for reports: `onednn`, `cann`, `chip`.
+  var components: [String: String] { get }
+
+  /// What each network computes on.
+  /// - Parameter streamsWeights: whether weights stay with the host and are brought as they are used.
+  func backends(streamsWeights: Bool) -> StageBackends
+
+  /// The most bytes of the device's own memory that tensors have used since the last call; nil where it has none.
+  func takeMemoryPeak() -> Int?
+
+  /// A recorder that also tells the device's own profilers.
+  func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder
+
+  /// What the device gives at most, measured within about a second.
+  func measurePeak() throws -> DevicePeak
+
+  /// Makes a device of the kind that only counts, for plans; nil where there is none.
+  var planning: (() -> any PlanningBackend)? { get }
+}
+
+extension ComputeDevice {
+  func takeMemoryPeak() -> Int? { nil }
+  func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder { base }
+}
+
+/// What a device gives at most.
+struct DevicePeak {
+  /// Multiplications and additions per second, each counted.
+  let operationsPerSecond: Double
+  /// Bytes read from memory per second.
+  let bytesPerSecond: Double
+}
+
+/// The backends of a run's networks, all on one device.
+struct StageBackends {
+  var textEncoders: any Backend
+  var transformer: any Backend
+  var autoencoder: any Backend
+
+  /// What the networks run in.
+  /// - Parameter wrap: puts something between a network and its backend.
+  func contexts(
+    checksFiniteness: Bool = true, recorder: (any ForwardRecorder)? = nil,
+    _ wrap: (any Backend) -> any Backend = { $0 }
+  ) -> StageContexts {
+    func context(_ backend: any Backend) -> ForwardContext {
+      ForwardContext(backend: wrap(backend), checksFiniteness: checksFiniteness, recorder: recorder)
+    }
+    return StageContexts(
+      textEncoders: context(textEncoders), transformer: context(transformer), autoencoder: context(autoencoder))
+  }
+}
