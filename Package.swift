@@ -37,7 +37,7 @@ let package = Package(
     .target(name: "Collectives", dependencies: ["TensorCore", "CMPI"]),
     // Headers only: CANN's libraries are loaded when a device is asked for.
     .systemLibrary(name: "CAscend"),
-    .target(name: "AscendBackend", dependencies: ["TensorCore", "TensorOps", "CAscend"]),
+    .target(name: "AscendBackend", dependencies: ["TensorCore", "TensorOps", "Collectives", "CAscend"]),
     .target(name: "BackendConformance", dependencies: ["TensorCore", "TensorOps"]),
     .target(name: "Checkpoints", dependencies: ["StrictJSON", "TensorCore", "COpenSSL", "CZlib"]),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
@@ -70,7 +70,10 @@ let package = Package(
       dependencies: ["TensorCore", "TensorOps", "CPUBackend", "BackendConformance", "TensorTesting"]),
     .testTarget(
       name: "AscendBackendTests",
-      dependencies: ["TensorCore", "TensorOps", "CAscend", "AscendBackend", "BackendConformance", "TensorTesting"]),
+      dependencies: [
+        "TensorCore", "TensorOps", "Collectives", "CAscend", "AscendBackend", "BackendConformance", "Layers",
+        "Generation", "TensorTesting",
+      ]),
     .testTarget(
       name: "CheckpointsTests",
       dependencies: ["StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "BackendConformance", "TensorTesting"]),

@@ -26,6 +26,7 @@ public final class AscendDevice: @unchecked Sendable {
   private var state: State?
   /// Of a device that computes nothing.
   private let dryRun: DryRun?
+  private var watches: [ObjectIdentifier: () throws(BackendError) -> Void] = [:]
 
   /// How a device takes its memory.
   public enum Memory: Sendable {
@@ -207,7 +208,15 @@ public final class AscendDevice: @unchecked Sendable {
     try reporting(operation) { () throws(AscendError) in
       try staging.download(start, to: target, byteCount: tensor.byteCount)
     }
+    for check in watches.values { try check() }
   }
+
+  /// Lets somebody who put work on another stream say, whenever the host has waited for this one's results, that it failed.
+  func watch(_ object: AnyObject, _ check: @escaping () throws(BackendError) -> Void) {
+    watches[ObjectIdentifier(object)] = check
+  }
+
+  func unwatch(_ object: ObjectIdentifier) { watches[object] = nil }
 
   /// Says of a failure of the runtime what it was for.
   func reporting(_ operation: String, _ body: () throws(AscendError) -> Void) throws(BackendError) {

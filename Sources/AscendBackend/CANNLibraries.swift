@@ -26,6 +26,9 @@ public final class CANNLibraries: @unchecked Sendable {
   /// By which profilers are told of ranges.
   private static let toolNames = ["libms_tools_ext.so"]
 
+  /// Several devices; newer releases split communicators off.
+  private static let collectiveNames = ["libhccl.so", "libhcomm.so"]
+
   private let libraries: [Library]
   private let hidden: Set<String>
   private let found = Mutex<[String: UInt]>([:])
@@ -48,7 +51,10 @@ public final class CANNLibraries: @unchecked Sendable {
       }
     }
     for place in places where place.isLibrary { open(place.path) }
-    for names in [CANNLibraries.runtimeNames, CANNLibraries.operatorNames, CANNLibraries.toolNames] {
+    let all = [
+      CANNLibraries.runtimeNames, CANNLibraries.operatorNames, CANNLibraries.collectiveNames, CANNLibraries.toolNames,
+    ]
+    for names in all {
       for name in names {
         for place in places where !place.isLibrary {
           let count = opened.count

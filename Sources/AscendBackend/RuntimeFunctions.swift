@@ -20,7 +20,7 @@ struct RuntimeFunctions: Sendable {
   let createEvent: aclrtCreateEventExWithFlagFunction
   let destroyEvent: aclrtDestroyEventFunction
   let recordEvent: aclrtRecordEventFunction
-  let waitEvent: aclrtStreamWaitEventFunction?
+  let waitForEvent: aclrtStreamWaitEventFunction
   let synchronizeEvent: aclrtSynchronizeEventFunction
   let createTensor: aclCreateTensorFunction
   let createTensorList: aclCreateTensorListFunction
@@ -51,7 +51,7 @@ struct RuntimeFunctions: Sendable {
     createEvent = try libraries.required("aclrtCreateEventExWithFlag", aclrtCreateEventExWithFlagFunction.self)
     destroyEvent = try libraries.required("aclrtDestroyEvent", aclrtDestroyEventFunction.self)
     recordEvent = try libraries.required("aclrtRecordEvent", aclrtRecordEventFunction.self)
-    waitEvent = libraries.function("aclrtStreamWaitEvent", aclrtStreamWaitEventFunction.self)
+    waitForEvent = try libraries.required("aclrtStreamWaitEvent", aclrtStreamWaitEventFunction.self)
     synchronizeEvent = try libraries.required("aclrtSynchronizeEvent", aclrtSynchronizeEventFunction.self)
     createTensor = try libraries.required("aclCreateTensor", aclCreateTensorFunction.self)
     createTensorList = try libraries.required("aclCreateTensorList", aclCreateTensorListFunction.self)
@@ -66,8 +66,7 @@ struct RuntimeFunctions: Sendable {
 
   /// Lets a stream wait for an event.
   func wait(_ stream: aclrtStream?, for event: aclrtEvent?) throws(AscendError) {
-    guard let waitEvent else { throw .missingFunction(name: "aclrtStreamWaitEvent", libraries: []) }
-    try check(waitEvent(stream, event), "aclrtStreamWaitEvent")
+    try check(waitForEvent(stream, event), "aclrtStreamWaitEvent")
   }
 
   /// CANN's words for the last failure of the calling thread; asking clears them.

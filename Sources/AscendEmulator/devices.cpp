@@ -1,7 +1,10 @@
 // The state of the devices, memory behind addresses, streams that run late.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -25,6 +28,12 @@ uintptr_t reserve() {
   return start == MAP_FAILED ? 0 : reinterpret_cast<uintptr_t>(start);
 }
 
+// A number among the variables of the process, for programs that do not know that their devices are not there.
+long setting(const char *name, long otherwise) {
+  const char *text = std::getenv((std::string("HYVIDEO_ASCEND_EMULATOR_") + name).c_str());
+  return text && *text ? std::strtol(text, nullptr, 10) : otherwise;
+}
+
 }  // namespace
 
 Devices &devices() {
@@ -33,6 +42,14 @@ Devices &devices() {
     auto *made = new Devices;
     made->nextAddress = reserve();
     made->lastAddress = made->nextAddress + addressSpace;
+    made->count = int(setting("DEVICES", made->count));
+    made->used.assign(size_t(made->count), 0);
+    made->peak = made->used;
+    made->capacity = size_t(setting("MEGABYTES", long(made->capacity >> 20))) << 20;
+    made->allocationsUntilFailure = setting("FAIL_ALLOCATION", 0);
+    made->kernelsUntilFailure = setting("FAIL_KERNEL", 0);
+    made->collectivesUntilFailure = setting("FAIL_COLLECTIVE", 0);
+    if (std::getenv("HYVIDEO_ASCEND_EMULATOR_REPORT")) std::atexit(reportAtExit);
     return made;
   }();
   return *shared;
@@ -41,11 +58,6 @@ Devices &devices() {
 Devices *exchangeThreadDevices(Devices *own) {
   threadDevice = -1;
   return std::exchange(threadDevices, own);
-}
-
-void Devices::book(int device, size_t size) {
-  used[size_t(device)] += size;
-  peak[size_t(device)] = std::max(peak[size_t(device)], used[size_t(device)]);
 }
 
 std::pair<const uintptr_t, Allocation> *Devices::find(const void *address) {
@@ -74,10 +86,13 @@ bool Devices::isPinned(const void *address, size_t size) const {
 }
 
 void Devices::run(Stream &stream, uint64_t position) {
-  while (stream.done < position && !stream.tasks.empty()) {
-    Task task = std::move(stream.tasks.front());
-    stream.tasks.pop_front();
-    stream.done++;
+  while (stream.done < position) {
+    if (stream.isRunning) {
+      changed.wait(lock);
+      continue;
+    }
+    stream.isRunning = true;
+    Task &task = stream.tasks.front();
     try {
       if (!isDry) task.body();
     } catch (const Refusal &refusal) {
@@ -88,7 +103,74 @@ void Devices::run(Stream &stream, uint64_t position) {
         stream.reason = text;
       }
     }
+    stream.tasks.pop_front();
+    stream.done++;
+    stream.isRunning = false;
+    changed.notify_all();
   }
+}
+
+bool Devices::wait(std::chrono::steady_clock::time_point end, const std::function<bool()> &holds) {
+  while (!holds())
+    if (changed.wait_until(lock, end) == std::cv_status::timeout) return holds();
+  return true;
+}
+
+void Devices::take(int device, size_t size) {
+  if (used[size_t(device)] + size > capacity) throw Refusal{outOfMemory, "out of memory"};
+  used[size_t(device)] += size;
+  peak[size_t(device)] = std::max(peak[size_t(device)], used[size_t(device)]);
+}
+
+// MARK: Order between streams
+
+void join(Progress &progress, const Progress &other) {
+  for (auto &[stream, position] : other) progress[stream] = std::max(progress[stream], position);
+}
+
+Access Devices::access(const void *address, size_t size, bool isWritten) const {
+  auto value = reinterpret_cast<uintptr_t>(address);
+  uintptr_t block = value;
+  if (auto next = memory.upper_bound(value); next != memory.begin() && value < std::prev(next)->first + std::prev(next)->second.size)
+    block = std::prev(next)->first;
+  else if (auto next = pinned.upper_bound(value); next != pinned.begin())
+    block = std::prev(next)->first;
+  return Access{block, value - block, value - block + size, isWritten};
+}
+
+void Devices::add(Stream &stream, Task task) {
+  join(stream.known, waitedFor);
+  uint64_t position = stream.added + 1;
+  // One stream is always in order; what was before the second is on the first.
+  long count = std::count_if(streams.begin(), streams.end(), [&](Stream *other) { return other->device == stream.device; });
+  auto isBefore = [&](const PastAccess &earlier) {
+    return earlier.stream == stream.number || stream.known[earlier.stream] >= earlier.position;
+  };
+  for (auto &access : task.accesses) {
+    if (count < 2) break;
+    for (auto &earlier : accesses[access.block]) {
+      bool overlaps = earlier.access.start < access.end && access.start < earlier.access.end;
+      if (overlaps && !isBefore(earlier) && (earlier.access.isWritten || access.isWritten))
+        throw Refusal{
+            invalidParameter, task.name + (access.isWritten ? " writes" : " reads") + " what " + earlier.name +
+                                  (earlier.access.isWritten ? " writes" : " reads") +
+                                  " on another stream, with no event between them"};
+    }
+  }
+  for (auto &access : task.accesses) {
+    if (count < 2) break;
+    auto &past = accesses[access.block];
+    std::erase_if(past, [&](const PastAccess &earlier) {
+      // Whoever is ordered after the new access is ordered after those that it covers.
+      bool isCovered = access.start <= earlier.access.start && earlier.access.end <= access.end;
+      return waitedFor[earlier.stream] >= earlier.position ||
+             (isBefore(earlier) && isCovered && (access.isWritten || (earlier.stream == stream.number && !earlier.access.isWritten)));
+    });
+    past.push_back(PastAccess{access, stream.number, position, task.name});
+  }
+  stream.tasks.push_back(std::move(task));
+  stream.added = position;
+  stream.known[stream.number] = position;
 }
 
 int currentDevice() {
@@ -102,6 +184,23 @@ Stream &streamOf(aclrtStream handle) {
   if (!devices().streams.count(stream)) throw Refusal{foreignStream, "no such stream"};
   if (stream->device != currentDevice()) throw Refusal{foreignStream, "the stream is another device's"};
   return *stream;
+}
+
+void reportAtExit() {
+  const char *path = std::getenv("HYVIDEO_ASCEND_EMULATOR_REPORT");
+  FILE *file = path ? std::fopen(path, "a") : nullptr;
+  if (!file) return;
+  std::vector<char> text(1 << 20);
+  auto write = [&](const char *kind, long (*list)(char *, size_t)) {
+    list(text.data(), text.size());
+    std::string lines(text.data());
+    for (size_t start = 0, end; (end = lines.find('\n', start)) != std::string::npos; start = end + 1)
+      std::fprintf(file, "%d %s: %s\n", int(getpid()), kind, lines.substr(start, end - start).c_str());
+  };
+  std::fprintf(file, "%d end\n", int(getpid()));
+  write("violation", ascend_emulator_violations);
+  write("leak", ascend_emulator_leaks);
+  std::fclose(file);
 }
 
 void setMessage(const std::string &text) { message = text; }
@@ -214,10 +313,12 @@ void ascend_emulator_reset(int count, size_t bytes) {
   all.pinned.clear();
   all.streams.clear();
   all.events.clear();
+  all.waitedFor.clear();
+  all.accesses.clear();
   all.objects.clear();
   all.runs.clear();
   all.violations.clear();
-  all.allocationsUntilFailure = all.kernelsUntilFailure = 0;
+  all.allocationsUntilFailure = all.kernelsUntilFailure = all.collectivesUntilFailure = 0;
   threadDevice = -1;
 }
 
@@ -229,6 +330,11 @@ void ascend_emulator_fail_allocation(long k) {
 void ascend_emulator_fail_kernel(long n) {
   std::lock_guard<std::recursive_mutex> held(devices().lock);
   devices().kernelsUntilFailure = n;
+}
+
+void ascend_emulator_fail_collective(long n) {
+  std::lock_guard<std::recursive_mutex> held(devices().lock);
+  devices().collectivesUntilFailure = n;
 }
 
 static long list(const std::vector<std::string> &lines, char *text, size_t capacity) {
@@ -256,6 +362,11 @@ long ascend_emulator_leaks(char *text, size_t capacity) {
   for (size_t i = 0; i < devices().events.size(); i++) lines.push_back("an event");
   for (auto &[object, kind] : devices().objects) lines.push_back(kind);
   return list(lines, text, capacity);
+}
+
+uint64_t ascend_emulator_bytes_sent() {
+  std::lock_guard<std::recursive_mutex> held(devices().lock);
+  return devices().bytesSent;
 }
 
 long ascend_emulator_runs(const char *name) {

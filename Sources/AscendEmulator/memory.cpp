@@ -18,17 +18,25 @@ EMULATOR_EXPORT aclError aclrtMalloc(void **address, size_t size, aclrtMemMalloc
     if (all.allocationsUntilFailure > 1) all.allocationsUntilFailure--;
     // A device takes 32 bytes more than a multiple of 32.
     size_t taken = (size + 31) / 32 * 32 + 32;
-    if (all.used[size_t(device)] + taken > all.capacity) throw Refusal{outOfMemory, "out of memory"};
     if (!all.nextAddress || taken + 8192 > all.lastAddress - all.nextAddress)
       throw Refusal{invalidParameter, "no addresses are left to emulate with"};
     // Not a number in every floating-point type.
-    Allocation block{size, device, all.nextAllocation++, std::vector<std::byte>(all.isDry ? 0 : size, std::byte(0xFF))};
+    all.take(device, taken);
+    Allocation block{size, device, std::vector<std::byte>(all.isDry ? 0 : size, std::byte(0xFF))};
     uintptr_t start = all.nextAddress;
     all.nextAddress += (taken + 4095) / 4096 * 4096 + 4096;
-    all.book(device, taken);
     all.memory.emplace(start, std::move(block));
     *address = reinterpret_cast<void *>(start);
   });
+}
+
+// Refuses to free what work that has not run will use.
+static void requireUnused(uintptr_t block) {
+  for (auto *stream : devices().streams)
+    for (auto &task : stream->tasks)
+      for (auto &access : task.accesses)
+        if (access.block == block)
+          throw Refusal{invalidParameter, "the memory is in use by " + task.name + ", which has not run"};
 }
 
 EMULATOR_EXPORT aclError aclrtFree(void *address) {
@@ -37,10 +45,8 @@ EMULATOR_EXPORT aclError aclrtFree(void *address) {
     Devices &all = devices();
     auto found = all.memory.find(reinterpret_cast<uintptr_t>(address));
     if (found == all.memory.end()) throw Refusal{invalidParameter, "not the start of a living allocation"};
-    for (auto *stream : all.streams)
-      for (auto &task : stream->tasks)
-        if (std::count(task.allocations.begin(), task.allocations.end(), found->second.id))
-          throw Refusal{invalidParameter, "the memory is in use by " + task.name + ", which has not run"};
+    requireUnused(found->first);
+    all.accesses.erase(found->first);
     size_t taken = (found->second.size + 31) / 32 * 32 + 32;
     all.used[size_t(found->second.device)] -= taken;
     all.memory.erase(found);
@@ -59,8 +65,11 @@ EMULATOR_EXPORT aclError aclrtMallocHost(void **address, size_t size) {
 
 EMULATOR_EXPORT aclError aclrtFreeHost(void *address) {
   return guarded("aclrtFreeHost", [&] {
-    if (!devices().pinned.erase(reinterpret_cast<uintptr_t>(address)))
-      throw Refusal{invalidParameter, "not pinned memory"};
+    auto block = reinterpret_cast<uintptr_t>(address);
+    if (!devices().pinned.count(block)) throw Refusal{invalidParameter, "not pinned memory"};
+    requireUnused(block);
+    devices().pinned.erase(block);
+    devices().accesses.erase(block);
   });
 }
 
@@ -79,23 +88,21 @@ EMULATOR_EXPORT aclError aclrtMemcpyAsync(
       auto *found = all.find(address);
       if (isDevice) {
         all.bytes(address, count, "a copy");
-        task.allocations.push_back(found->second.id);
+        if (found->second.device != stream.device) throw Refusal{wrongMemory, "memory of another device"};
       } else if (found) {
         throw Refusal{invalidParameter, "a copy whose direction its addresses do not have"};
       }
     }
+    task.accesses = {all.access(source, count, false), all.access(target, count, true)};
     task.body = [=, &all] {
       auto *from = isFromDevice ? all.bytes(source, count, "a copy's source") : static_cast<const std::byte *>(source);
       auto *to = isToDevice ? all.bytes(target, count, "a copy's target") : static_cast<std::byte *>(target);
-      const void *host = isFromDevice ? (isToDevice ? nullptr : target) : source;
-      if (host && !all.isPinned(host, count)) throw Refusal{wrongMemory, "pinned memory was freed too early"};
       std::memcpy(to, from, count);
     };
     const void *host = isFromDevice ? (isToDevice ? nullptr : target) : source;
     if (host && !all.isPinned(host, count))
       throw Refusal{wrongMemory, "the host's memory is not pinned, so the copy would wait for the device"};
-    stream.tasks.push_back(std::move(task));
-    stream.added++;
+    all.add(stream, std::move(task));
   });
 }
 
@@ -106,6 +113,7 @@ EMULATOR_EXPORT aclError aclrtCreateStreamWithConfig(aclrtStream *stream, uint32
     if (flags & ~7u) throw Refusal{invalidParameter, "unknown flags"};
     auto *made = new Stream;
     made->device = currentDevice();
+    made->number = devices().nextStream++;
     devices().streams.insert(made);
     *stream = made;
   });
@@ -132,7 +140,9 @@ static void finish(Stream &stream, uint64_t position) {
 EMULATOR_EXPORT aclError aclrtSynchronizeStream(aclrtStream handle) {
   return guarded("aclrtSynchronizeStream", [&] {
     Stream &stream = streamOf(handle);
-    finish(stream, stream.added);
+    uint64_t position = stream.added;
+    join(devices().waitedFor, stream.known);
+    finish(stream, position);
   });
 }
 
@@ -168,6 +178,20 @@ EMULATOR_EXPORT aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream)
     Event &event = eventOf(handle);
     event.stream = &streamOf(stream);
     event.position = event.stream->added;
+    event.known = event.stream->known;
+  });
+}
+
+EMULATOR_EXPORT aclError aclrtStreamWaitEvent(aclrtStream handle, aclrtEvent eventHandle) {
+  return guarded("aclrtStreamWaitEvent", [&] {
+    Stream &stream = streamOf(handle);
+    Event &event = eventOf(eventHandle);
+    if (!event.stream) throw Refusal{invalidParameter, "the event has never been recorded, so nothing would wait"};
+    join(stream.known, event.known);
+    // The event may be recorded anew: what counts is its last record now.
+    devices().add(stream, Task{"aclrtStreamWaitEvent", {}, [source = event.stream, position = event.position] {
+      if (devices().streams.count(source)) devices().run(*source, position);
+    }});
   });
 }
 
@@ -175,6 +199,7 @@ EMULATOR_EXPORT aclError aclrtSynchronizeEvent(aclrtEvent handle) {
   return guarded("aclrtSynchronizeEvent", [&] {
     Event &event = eventOf(handle);
     // An event that was never recorded counts as complete.
+    join(devices().waitedFor, event.known);
     if (event.stream && devices().streams.count(event.stream)) devices().run(*event.stream, event.position);
   });
 }
@@ -190,4 +215,5 @@ EMULATOR_PROTOTYPE(aclrtSynchronizeStream);
 EMULATOR_PROTOTYPE(aclrtCreateEventExWithFlag);
 EMULATOR_PROTOTYPE(aclrtDestroyEvent);
 EMULATOR_PROTOTYPE(aclrtRecordEvent);
+EMULATOR_PROTOTYPE(aclrtStreamWaitEvent);
 EMULATOR_PROTOTYPE(aclrtSynchronizeEvent);

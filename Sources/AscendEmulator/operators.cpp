@@ -145,6 +145,18 @@ void write(const Operand &operand, const std::vector<float> &values) {
   });
 }
 
+std::vector<float> numbers(const std::vector<std::byte> &bytes, aclDataType type) {
+  std::vector<float> values(bytes.size() / byteCount(type));
+  for (size_t i = 0; i < values.size(); i++) values[i] = widened(bytes.data() + i * byteCount(type), type);
+  return values;
+}
+
+std::vector<std::byte> stored(const std::vector<float> &values, aclDataType type) {
+  std::vector<std::byte> bytes(values.size() * byteCount(type));
+  for (size_t i = 0; i < values.size(); i++) narrow(values[i], bytes.data() + i * byteCount(type), type);
+  return bytes;
+}
+
 void parallel(int64_t count, int64_t operations, const std::function<void(int64_t)> &body) {
   int64_t threads = std::min<int64_t>(count, std::max(1u, std::thread::hardware_concurrency()));
   if (threads < 2 || operations < (1 << 22)) {
@@ -266,14 +278,22 @@ aclnnStatus launch(
     for (auto &[object, before] : preparation.described)
       preparation.require(*static_cast<const aclTensor *>(object) == before, "an operand was changed between the phases");
     Task task{preparation.name, {}, nullptr};
+    auto touch = [&](const Operand &operand) {
+      if (operand.count() == 0) return;
+      int64_t last = operand.offset;
+      for (size_t axis = 0; axis < operand.rank(); axis++) last += (operand.extents[axis] - 1) * operand.strides[axis];
+      size_t size = byteCount(operand.type);
+      all.bytes(operand.base, size_t(operand.stored) * size, "an operand");
+      auto *start = static_cast<const std::byte *>(operand.base) + size_t(operand.offset) * size;
+      task.accesses.push_back(all.access(start, size_t(last - operand.offset + 1) * size, operand.isWritten));
+    };
     if (preparation.workspace > 0) {
       if (!workspace) throw Refusal{nullOperand, "no workspace"};
       preparation.require(workspaceSize >= preparation.workspace, "less workspace than phase one asked for");
       all.bytes(workspace, workspaceSize, "the workspace");
-      task.allocations.push_back(all.find(workspace)->second.id);
+      task.accesses.push_back(all.access(workspace, workspaceSize, true));
     }
-    for (auto &operand : preparation.operands)
-      if (operand.count() > 0) task.allocations.push_back(all.find(operand.base)->second.id);
+    for (auto &operand : preparation.operands) touch(operand);
     if (all.isDry) account(preparation);
     task.body = [preparation = std::move(preparation), workspace, &all] {
       all.runs[preparation.name]++;
@@ -284,8 +304,7 @@ aclnnStatus launch(
         std::memset(all.bytes(workspace, preparation.workspace, "the workspace"), 0xFF, preparation.workspace);
       preparation.kernel();
     };
-    stream.tasks.push_back(std::move(task));
-    stream.added++;
+    all.add(stream, std::move(task));
   });
 }
 

@@ -51,6 +51,10 @@ struct Operand : aclTensor {
 std::vector<float> read(const Operand &operand);
 void write(const Operand &operand, const std::vector<float> &values);
 
+// Dense elements as numbers, and numbers as a device stores them.
+std::vector<float> numbers(const std::vector<std::byte> &bytes, aclDataType type);
+std::vector<std::byte> stored(const std::vector<float> &values, aclDataType type);
+
 // Calls the body for 0..<count, on several threads where that pays.
 void parallel(int64_t count, int64_t operations, const std::function<void(int64_t)> &body);
 

@@ -14,6 +14,16 @@ public struct CommunicationStatistics: Sendable, Equatable {
   /// The share of `seconds` during which the rank computed; 1 where nothing was sent.
   public var hiddenShare: Double { seconds > 0 ? 1 - exposedSeconds / seconds : 1 }
 
+  /// This and what went another way meanwhile.
+  public func joined(with other: CommunicationStatistics) -> CommunicationStatistics {
+    var result = self
+    result.bytesSent += other.bytesSent
+    result.messages += other.messages
+    result.seconds += other.seconds
+    result.exposedSeconds += other.exposedSeconds
+    return result
+  }
+
   /// What happened since.
   public func since(_ earlier: CommunicationStatistics) -> CommunicationStatistics {
     var result = self

@@ -47,7 +47,7 @@ public final class LoopbackGroup: ProcessGroup {
   }
 
   public func transfer(
-    sending: [OutgoingMessage], receiving: [IncomingMessage]
+    sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer {
     for message in sending where message.destination != rank {
       mailbox.put(message.tensor, channel, from: members[rank], to: members[message.destination])

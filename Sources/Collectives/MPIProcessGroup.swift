@@ -37,7 +37,7 @@ public final class MPIProcessGroup: ProcessGroup {
   public var statistics: CommunicationStatistics { meter.statistics }
 
   public func transfer(
-    sending: [OutgoingMessage], receiving: [IncomingMessage]
+    sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer {
     for message in sending where message.destination != rank && message.tensor.count > 0 {
       meter.countMessage(bytes: message.tensor.byteCount)

@@ -7,12 +7,18 @@ extension ProcessGroup {
   public func startAllToAll(
     _ parts: [Tensor], receiving: [Shape]
   ) throws(CollectiveError) -> any PendingTransfer {
+    try startAllToAll(
+      parts, receiving: receiving.enumerated().map { IncomingMessage($1, from: $0) }, pattern: .allToAll)
+  }
+
+  private func startAllToAll(
+    _ parts: [Tensor], receiving: [IncomingMessage], pattern: TransferPattern
+  ) throws(CollectiveError) -> any PendingTransfer {
     precondition(parts.count == size && receiving.count == size, "all-to-all: \(parts) for \(receiving)")
     // Each rank begins with its right neighbour, so that no rank is everybody's first.
     let order = (0..<size).map { (rank + $0) % size }
     return try transfer(
-      sending: order.map { OutgoingMessage(parts[$0], to: $0) },
-      receiving: receiving.enumerated().map { IncomingMessage($1, from: $0) })
+      sending: order.map { OutgoingMessage(parts[$0], to: $0) }, receiving: receiving, pattern: pattern)
   }
 
   /// Sends `parts[r]` to rank `r` and returns what each rank sent here, of the shapes `receiving`.
@@ -22,21 +28,20 @@ extension ProcessGroup {
 
   /// Starts giving a tensor to every rank; the result is every rank's tensor, of the shapes `receiving`.
   public func startAllGather(_ tensor: Tensor, receiving: [Shape]) throws(CollectiveError) -> any PendingTransfer {
-    try startAllToAll([Tensor](repeating: tensor, count: size), receiving: receiving)
+    try startAllGather(tensor, receiving: receiving.enumerated().map { IncomingMessage($1, from: $0) })
+  }
+
+  /// Starts giving a tensor to every rank; the result is every rank's tensor, as the messages `receiving`, one from each rank in
+  /// order, have it.
+  public func startAllGather(
+    _ tensor: Tensor, receiving: [IncomingMessage]
+  ) throws(CollectiveError) -> any PendingTransfer {
+    try startAllToAll([Tensor](repeating: tensor, count: size), receiving: receiving, pattern: .allGather)
   }
 
   /// Returns every rank's tensor, of the shapes `receiving`.
   public func allGather(_ tensor: Tensor, receiving: [Shape]) throws(CollectiveError) -> [Tensor] {
     try startAllGather(tensor, receiving: receiving).wait()
-  }
-
-  /// Starts sending tensors to one rank while receiving others from one.
-  public func exchange(
-    sending tensors: [Tensor], to destination: Int, receiving shapes: [Shape], from source: Int
-  ) throws(CollectiveError) -> any PendingTransfer {
-    try transfer(
-      sending: tensors.map { OutgoingMessage($0, to: destination) },
-      receiving: shapes.map { IncomingMessage($0, from: source) })
   }
 
   /// Sums over all ranks, in the order of ranks, so that every rank gets the same bits.

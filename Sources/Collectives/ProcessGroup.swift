@@ -18,7 +18,7 @@ public struct OutgoingMessage: Sendable {
   public let tensor: Tensor
   public let destination: Int
 
-  /// - Parameter tensor: contiguous, in host memory.
+  /// - Parameter tensor: contiguous; in host memory, or on the device where the group takes such tensors.
   public init(_ tensor: Tensor, to destination: Int) {
     precondition(tensor.count == 0 || tensor.isContiguous, "message: \(tensor) is not contiguous")
     self.tensor = tensor
@@ -31,12 +31,32 @@ public struct IncomingMessage: Sendable {
   public let shape: Shape
   public let dtype: DType
   public let source: Int
+  /// Where it is wanted.
+  public let place: MessagePlace
 
-  public init(_ shape: Shape, _ dtype: DType = .float32, from source: Int) {
+  public init(_ shape: Shape, _ dtype: DType = .float32, from source: Int, place: MessagePlace = .host) {
     self.shape = shape
     self.dtype = dtype
     self.source = source
+    self.place = place
   }
+}
+
+/// Whose memory a message is in; the same for its sender and its receiver.
+public enum MessagePlace: Sendable {
+  case host
+  /// The device that computes.
+  case device
+}
+
+/// What the messages of a transfer are together. All ranks say the same, so that a group may send them by one operation of all.
+public enum TransferPattern: Sendable {
+  /// Whatever the messages say.
+  case messages
+  /// Every rank sends to every other, be it nothing.
+  case allToAll
+  /// Every rank sends one tensor to all.
+  case allGather
 }
 
 /// A transfer under way.
@@ -58,9 +78,12 @@ public protocol ProcessGroup: Sendable {
   /// What this rank has sent so far and how long it took, subgroups included.
   var statistics: CommunicationStatistics { get }
 
+  /// Whether messages may be tensors of the device that computes. Otherwise they go by way of the host.
+  var takesDeviceTensors: Bool { get }
+
   /// Starts sending and receiving; returns at once. Messages of a rank to itself are handed over as they are.
   func transfer(
-    sending: [OutgoingMessage], receiving: [IncomingMessage]
+    sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer
 
   /// The group of the ranks that give the same color, ordered by `key`.
@@ -68,4 +91,15 @@ public protocol ProcessGroup: Sendable {
 
   /// Ends the work of all ranks. Where ranks are processes it does not return.
   func abort(reason: String, status: Int32)
+}
+
+extension ProcessGroup {
+  public var takesDeviceTensors: Bool { false }
+
+  /// Starts sending and receiving whatever the messages say.
+  public func transfer(
+    sending: [OutgoingMessage], receiving: [IncomingMessage]
+  ) throws(CollectiveError) -> any PendingTransfer {
+    try transfer(sending: sending, receiving: receiving, pattern: .messages)
+  }
 }

@@ -1,14 +1,15 @@
-import TensorCore
+public import TensorCore
 
 /// What a rank sends to itself: handed over, never copied.
-struct SelfMessages {
+public struct SelfMessages: Sendable {
   private var queue: ArraySlice<Tensor>
 
-  init(_ sending: [OutgoingMessage], rank: Int) {
+  public init(_ sending: [OutgoingMessage], rank: Int) {
     queue = sending.filter { $0.destination == rank }.map(\.tensor)[...]
   }
 
-  mutating func next(_ expected: IncomingMessage) -> Tensor {
+  /// The next of them, which is the one expected.
+  public mutating func next(_ expected: IncomingMessage) -> Tensor {
     guard let tensor = queue.popFirst() else { preconditionFailure("transfer: no message for \(expected)") }
     precondition(
       tensor.shape == expected.shape && tensor.dtype == expected.dtype,

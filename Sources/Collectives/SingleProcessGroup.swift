@@ -9,7 +9,7 @@ public struct SingleProcessGroup: ProcessGroup {
   public var statistics: CommunicationStatistics { CommunicationStatistics() }
 
   public func transfer(
-    sending: [OutgoingMessage], receiving: [IncomingMessage]
+    sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer {
     var own = SelfMessages(sending, rank: 0)
     return Arrived(tensors: receiving.map { own.next($0) })

@@ -90,6 +90,6 @@ struct PlannedRun {
       model, device: device, setting: setting,
       limit: MemoryLimit(command.memory.memoryLimit, processesOnHost: ranks),
       offloads: command.running.offloads(model),
-      crowding: HostCrowding(ranks: ranks, threads: backend.threads, cores: cores))
+      crowding: HostCrowding(ranks: ranks, threads: device.threads, cores: cores))
   }
 }

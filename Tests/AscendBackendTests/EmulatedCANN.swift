@@ -70,6 +70,11 @@ final class EmulatedCANN: @unchecked Sendable {
     try function("ascend_emulator_runs", (@convention(c) (UnsafePointer<CChar>) -> Int).self)(name)
   }
 
+  /// How many bytes devices have sent each other.
+  func bytesSent() throws -> Int {
+    Int(try function("ascend_emulator_bytes_sent", (@convention(c) () -> UInt64).self)())
+  }
+
   /// Lets the k-th allocation from now on and all after it fail; 0 ends it.
   func failAllocation(_ k: Int) throws {
     try function("ascend_emulator_fail_allocation", (@convention(c) (Int) -> Void).self)(k)

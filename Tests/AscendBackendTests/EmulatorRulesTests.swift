@@ -3,85 +3,8 @@ import Testing
 
 /// Each rule of the device, broken on purpose: what the emulator does not notice it cannot vouch for.
 @Suite struct EmulatorRulesTests {
-  /// An emulator with a device set on this thread, and its functions.
-  private struct Bench {
-    let emulator: EmulatedCANN
-    let stream: aclrtStream
-
-    init() throws {
-      emulator = try EmulatedCANN()
-      _ = try emulator.function("aclInit", aclInitFunction.self)(nil)
-      _ = try emulator.function("aclrtSetDevice", aclrtSetDeviceFunction.self)(0)
-      var made: aclrtStream?
-      _ = try emulator.function("aclrtCreateStreamWithConfig", aclrtCreateStreamWithConfigFunction.self)(&made, 0, 3)
-      stream = try #require(made)
-    }
-
-    func allocate(_ byteCount: Int) throws -> UnsafeMutableRawPointer {
-      var address: UnsafeMutableRawPointer?
-      _ = try emulator.function("aclrtMalloc", aclrtMallocFunction.self)(&address, byteCount, ACL_MEM_MALLOC_HUGE_FIRST)
-      return try #require(address)
-    }
-
-    func tensor(
-      _ address: UnsafeMutableRawPointer?, _ count: Int64 = 8, type: aclDataType = ACL_FLOAT, offset: Int64 = 0,
-      stride: Int64 = 1, stored: Int64? = nil
-    ) throws -> OpaquePointer? {
-      var (count, stride, stored) = (count, stride, stored ?? count)
-      return try emulator.function("aclCreateTensor", aclCreateTensorFunction.self)(
-        &count, 1, type, &stride, offset, ACL_FORMAT_ND, &stored, 1, address)
-    }
-
-    /// Phase one of an addition.
-    func prepare(
-      _ x: OpaquePointer?, _ y: OpaquePointer?, _ out: OpaquePointer?
-    ) throws -> (status: Int32, workspace: UInt64, executor: OpaquePointer?) {
-      var (size, executor): (UInt64, OpaquePointer?) = (0, nil)
-      var one: Float = 1
-      let alpha = try emulator.function("aclCreateScalar", aclCreateScalarFunction.self)(&one, ACL_FLOAT)
-      let status = try emulator.function("aclnnAddGetWorkspaceSize", aclnnAddFunction.self)(
-        x, y, alpha, out, &size, &executor)
-      return (status, size, executor)
-    }
-
-    func run(
-      _ executor: OpaquePointer?, _ workspace: UnsafeMutableRawPointer?, _ size: UInt64, as name: String = "aclnnAdd"
-    ) throws -> Int32 {
-      try emulator.function(name, aclnnRunFunction.self)(workspace, size, executor, stream)
-    }
-
-    func synchronize() throws -> aclError {
-      try emulator.function("aclrtSynchronizeStream", aclrtSynchronizeStreamFunction.self)(stream)
-    }
-
-    func free(_ address: UnsafeMutableRawPointer?) throws -> aclError {
-      try emulator.function("aclrtFree", aclrtFreeFunction.self)(address)
-    }
-
-    func destroy(_ tensor: OpaquePointer?) throws -> Int32 {
-      try emulator.function("aclDestroyTensor", aclDestroyTensorFunction.self)(tensor)
-    }
-
-    /// A correct addition, prepared: what the tests then spoil.
-    func prepared() throws -> (
-      x: OpaquePointer?, memory: UnsafeMutableRawPointer, workspace: UnsafeMutableRawPointer, size: UInt64,
-      executor: OpaquePointer?
-    ) {
-      let memory = try allocate(32)
-      let x = try tensor(memory)
-      let (status, size, executor) = try prepare(x, tensor(memory), tensor(memory))
-      #expect(status == 0 && size > 0)
-      return (x, memory, try allocate(Int(size)), size, executor)
-    }
-
-    func expectViolation(_ text: String) throws {
-      let violations = try emulator.violations()
-      #expect(violations.count == 1 && violations[0].contains(text), "\(violations)")
-    }
-  }
-
   @Test func `a correct addition breaks no rule`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size) == 0)
     #expect(try bench.emulator.runs("aclnnAdd") == 0, "work runs late")
@@ -104,7 +27,7 @@ import Testing
   }
 
   @Test func `an allocation of nothing is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     var address: UnsafeMutableRawPointer?
     #expect(
       try bench.emulator.function("aclrtMalloc", aclrtMallocFunction.self)(&address, 0, ACL_MEM_MALLOC_HUGE_FIRST) != 0)
@@ -112,7 +35,7 @@ import Testing
   }
 
   @Test func `freeing twice is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let memory = try bench.allocate(32)
     #expect(try bench.free(memory) == 0)
     #expect(try bench.free(memory) != 0)
@@ -120,7 +43,7 @@ import Testing
   }
 
   @Test func `freeing memory that work under way uses is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size) == 0)
     #expect(try bench.free(call.memory) != 0)
@@ -128,7 +51,7 @@ import Testing
   }
 
   @Test func `freeing the workspace of work under way is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size) == 0)
     #expect(try bench.free(call.workspace) != 0)
@@ -136,7 +59,7 @@ import Testing
   }
 
   @Test func `a host address as an operand is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let host = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 64)
     defer { host.deallocate() }
     let x = try bench.tensor(host)
@@ -145,35 +68,35 @@ import Testing
   }
 
   @Test func `an operand whose base is not aligned is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let x = try bench.tensor(bench.allocate(64) + 4)
     #expect(try bench.prepare(x, x, x).status != 0)
     try bench.expectViolation("aligned to 32 bytes")
   }
 
   @Test func `a view beyond its storage is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let x = try bench.tensor(bench.allocate(64), 8, offset: 1, stored: 8)
     #expect(try bench.prepare(x, x, x).status != 0)
     try bench.expectViolation("beyond its storage")
   }
 
   @Test func `a storage beyond its allocation is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let x = try bench.tensor(bench.allocate(16))
     #expect(try bench.prepare(x, x, x).status != 0)
     try bench.expectViolation("beyond the end of its memory")
   }
 
   @Test func `a result of the wrong shape is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let memory = try bench.allocate(64)
     #expect(try bench.prepare(bench.tensor(memory), bench.tensor(memory), bench.tensor(memory, 7)).status != 0)
     try bench.expectViolation("out is [7], not [8]")
   }
 
   @Test func `a descriptor that was destroyed is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let x = try bench.tensor(bench.allocate(32))
     #expect(try bench.destroy(x) == 0)
     #expect(try bench.prepare(x, x, x).status != 0)
@@ -181,7 +104,7 @@ import Testing
   }
 
   @Test func `destroying a descriptor twice is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let x = try bench.tensor(bench.allocate(32))
     #expect(try bench.destroy(x) == 0)
     #expect(try bench.destroy(x) != 0)
@@ -189,7 +112,7 @@ import Testing
   }
 
   @Test func `destroying a list and its member is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     var x = try bench.tensor(bench.allocate(32))
     let list = try bench.emulator.function("aclCreateTensorList", aclCreateTensorListFunction.self)(&x, 1)
     #expect(try bench.emulator.function("aclDestroyTensorList", aclDestroyTensorListFunction.self)(list) == 0)
@@ -198,7 +121,7 @@ import Testing
   }
 
   @Test func `destroying an operand between the phases is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.destroy(call.x) == 0)
     #expect(try bench.run(call.executor, call.workspace, call.size) != 0)
@@ -206,7 +129,7 @@ import Testing
   }
 
   @Test func `running a prepared operator twice is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size) == 0)
     #expect(try bench.run(call.executor, call.workspace, call.size) != 0)
@@ -214,28 +137,28 @@ import Testing
   }
 
   @Test func `running a prepared operator as another is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size, as: "aclnnMul") != 0)
     try bench.expectViolation("the executor is of aclnnAdd")
   }
 
   @Test func `a missing workspace is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, nil, call.size) == 161001)
     try bench.expectViolation("no workspace")
   }
 
   @Test func `a workspace that is too small is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size - 1) != 0)
     try bench.expectViolation("less workspace")
   }
 
   @Test func `a workspace in host memory is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     let host = UnsafeMutableRawPointer.allocate(byteCount: Int(call.size), alignment: 64)
     defer { host.deallocate() }
@@ -244,7 +167,7 @@ import Testing
   }
 
   @Test func `a copy between addresses of other kinds than it says is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let memory = try bench.allocate(32)
     let status = try bench.emulator.function("aclrtMemcpyAsync", aclrtMemcpyAsyncFunction.self)(
       memory, 32, memory, 32, ACL_MEMCPY_HOST_TO_DEVICE, bench.stream)
@@ -253,7 +176,7 @@ import Testing
   }
 
   @Test func `a copy into a target that is too small is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let memory = try bench.allocate(32)
     let status = try bench.emulator.function("aclrtMemcpyAsync", aclrtMemcpyAsyncFunction.self)(
       memory, 16, memory, 32, ACL_MEMCPY_DEVICE_TO_DEVICE, bench.stream)
@@ -262,7 +185,7 @@ import Testing
   }
 
   @Test func `pinned memory is read when the stream comes to it`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let memory = try bench.allocate(4)
     var pinned: UnsafeMutableRawPointer?
     _ = try bench.emulator.function("aclrtMallocHost", aclrtMallocHostFunction.self)(&pinned, 4)
@@ -278,7 +201,7 @@ import Testing
   }
 
   @Test func `destroying a stream with work is refused`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     let call = try bench.prepared()
     #expect(try bench.run(call.executor, call.workspace, call.size) == 0)
     #expect(try bench.emulator.function("aclrtDestroyStream", aclrtDestroyStreamFunction.self)(bench.stream) != 0)
@@ -286,7 +209,7 @@ import Testing
   }
 
   @Test func `what is alive at the end is reported`() throws {
-    let bench = try Bench()
+    let bench = try EmulatorBench()
     _ = try bench.prepared()
     #expect(try bench.emulator.leaks().contains { $0 == "prepared operator" })
     #expect(try bench.emulator.function("aclFinalize", aclFinalizeFunction.self)() != 0)

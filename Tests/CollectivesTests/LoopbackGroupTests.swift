@@ -117,3 +117,14 @@ import Testing
     for seconds in results { #expect(seconds > 0.29) }
   }
 }
+
+extension ProcessGroup {
+  /// Starts sending tensors to one rank while receiving others from one.
+  fileprivate func exchange(
+    sending tensors: [Tensor], to destination: Int, receiving shapes: [Shape], from source: Int
+  ) throws -> any PendingTransfer {
+    try transfer(
+      sending: tensors.map { OutgoingMessage($0, to: destination) },
+      receiving: shapes.map { IncomingMessage($0, from: source) })
+  }
+}

@@ -3,9 +3,14 @@
 //
 // What is checked is in the sources, next to what is computed. A broken rule fails the call, with a text that
 // aclGetRecentErrMsg gives, and is kept, so that a rule broken where nobody looks at the status is seen too.
+//
+// For programs that load it as CANN, variables set the same: HYVIDEO_ASCEND_EMULATOR_DEVICES, …_MEGABYTES (of each device),
+// …_FAIL_ALLOCATION, …_FAIL_KERNEL, …_FAIL_COLLECTIVE; …_SECONDS is how long devices wait for each other; …_REPORT names a
+// file to which every process appends, at its end, its number and the rules broken and things alive.
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "../../CAscend/ascend_dry_run.h"
 
@@ -20,12 +25,16 @@ void ascend_emulator_reset(int devices, size_t bytes_per_device);
 void ascend_emulator_fail_allocation(long k);
 // Lets the n-th kernel from now on fail when it runs, counted from 1; 0 for none.
 void ascend_emulator_fail_kernel(long n);
+// Lets the device of the n-th collective operation from now on vanish when it runs, counted from 1; 0 for none.
+void ascend_emulator_fail_collective(long n);
 // The rules broken since the start, one a line, as far as they fit. Returns their number.
 long ascend_emulator_violations(char *text, size_t capacity);
-// What is alive: memory, streams, events, descriptors, prepared operators. Returns their number.
+// What is alive: memory, streams, events, descriptors, prepared operators, communicators. Returns their number.
 long ascend_emulator_leaks(char *text, size_t capacity);
 // What profilers were told: ranges that have ended and marks in their order, then ranges under way. Returns their number.
 long ascend_emulator_ranges(char *text, size_t capacity);
+// How many bytes devices of this process have sent to others.
+uint64_t ascend_emulator_bytes_sent(void);
 // How often an operator ran.
 long ascend_emulator_runs(const char *name);
 

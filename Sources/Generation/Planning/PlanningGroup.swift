@@ -34,7 +34,7 @@ final class PlanningGroup: ProcessGroup {
   var statistics: CommunicationStatistics { sent.statistics }
 
   func transfer(
-    sending: [OutgoingMessage], receiving: [IncomingMessage]
+    sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer {
     for message in sending where message.destination != rank && message.tensor.count > 0 {
       sent.countMessage(bytes: message.tensor.byteCount)

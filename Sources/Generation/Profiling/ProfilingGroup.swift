@@ -14,12 +14,13 @@ public struct ProfilingGroup: ProcessGroup {
   public var rank: Int { base.rank }
   public var size: Int { base.size }
   public var statistics: CommunicationStatistics { base.statistics }
+  public var takesDeviceTensors: Bool { base.takesDeviceTensors }
 
   public func transfer(
-    sending: [OutgoingMessage], receiving: [IncomingMessage]
+    sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer {
     let start = Profiler.now
-    let pending = try base.transfer(sending: sending, receiving: receiving)
+    let pending = try base.transfer(sending: sending, receiving: receiving, pattern: pattern)
     // What stays here is handed over.
     let sent = sending.filter { $0.destination != rank }.reduce(0) { $0 + $1.tensor.byteCount }
     let received = receiving.filter { $0.source != rank }

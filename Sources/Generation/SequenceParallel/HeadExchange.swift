@@ -13,9 +13,8 @@ struct TokenPiece {
 
 /// The exchange of tokens and heads in a Ulysses group.
 struct HeadExchange {
-  let group: any ProcessGroup
+  let messages: TensorMessages
   let plan: AttentionShards
-  let backend: any Backend
 
   private var others: [Int] { plan.ulyssesGroup.filter { $0 != plan.rank } }
 
@@ -33,18 +32,16 @@ struct HeadExchange {
       let place = plan.layout.ulyssesRank(target)
       let heads = plan.heads(place, group: part)
       for tensors in [streams.map(\.query), streams.map(\.key), streams.map(\.value)] {
-        sending.append(OutgoingMessage(try packed(tensors.map { $0.slice(2, heads) }, on: backend), to: place))
+        sending.append(OutgoingMessage(try messages.outgoing(tensors.map { $0.slice(2, heads) }), to: place))
       }
     }
     let receiving = others.flatMap { source in
-      let message = IncomingMessage(
+      let message = messages.incoming(
         plan.arrivingShape(rank: source, group: part), from: plan.layout.ulyssesRank(source))
       return [message, message, message]
     }
-    let transfer = try communicating { () throws(CollectiveError) in
-      try group.transfer(sending: sending, receiving: receiving)
-    }
-    return ArrivingTokens(own: own, others: others, transfer: transfer, backend: backend)
+    return ArrivingTokens(
+      own: own, others: others, transfer: try messages.start(sending, receiving, .allToAll), messages: messages)
   }
 
   /// Starts sending results of other ranks' tokens back, and receiving those of this rank's.
@@ -56,16 +53,15 @@ struct HeadExchange {
       if rank == plan.rank {
         own = values
       } else {
-        sending.append(OutgoingMessage(try backend.download(values[0]), to: plan.layout.ulyssesRank(rank)))
+        sending.append(OutgoingMessage(try messages.outgoing(values), to: plan.layout.ulyssesRank(rank)))
       }
     }
     let receiving = others.map { source in
-      IncomingMessage(plan.returningShape(rank: source, group: part), from: plan.layout.ulyssesRank(source))
+      messages.incoming(plan.returningShape(rank: source, group: part), from: plan.layout.ulyssesRank(source))
     }
-    let transfer = try communicating { () throws(CollectiveError) in
-      try group.transfer(sending: sending, receiving: receiving)
-    }
-    return ReturningHeads(own: own, others: others, transfer: transfer, plan: plan, backend: backend)
+    return ReturningHeads(
+      own: own, others: others, transfer: try messages.start(sending, receiving, .allToAll), messages: messages,
+      plan: plan)
   }
 }
 
@@ -74,17 +70,15 @@ struct ArrivingTokens {
   fileprivate let own: TokenPiece
   fileprivate let others: [Int]
   fileprivate let transfer: any PendingTransfer
-  fileprivate let backend: any Backend
+  fileprivate let messages: TensorMessages
 
   /// The pieces of all ranks of the group, in order. To be called once.
   func wait() throws(BackendError) -> [TokenPiece] {
-    let tensors = try communicating { () throws(CollectiveError) in try transfer.wait() }
+    let tensors = try messages.wait(transfer)
     var pieces: [TokenPiece] = []
     for (index, rank) in others.enumerated() {
-      let keyValue = KeyValue(
-        key: try backend.upload(tensors[3 * index + 1]), value: try backend.upload(tensors[3 * index + 2]))
-      pieces.append(
-        TokenPiece(rank: rank, queries: [try backend.upload(tensors[3 * index])], keyValues: [keyValue]))
+      let keyValue = KeyValue(key: tensors[3 * index + 1], value: tensors[3 * index + 2])
+      pieces.append(TokenPiece(rank: rank, queries: [tensors[3 * index]], keyValues: [keyValue]))
     }
     pieces.append(own)
     return pieces.sorted { $0.rank < $1.rank }
@@ -96,24 +90,18 @@ struct ReturningHeads {
   fileprivate let own: [Tensor]
   fileprivate let others: [Int]
   fileprivate let transfer: any PendingTransfer
+  fileprivate let messages: TensorMessages
   fileprivate let plan: AttentionShards
-  fileprivate let backend: any Backend
 
   /// This rank's video and text tokens with the heads of each rank of the group, by place in the group. To be called once.
   func wait() throws(BackendError) -> [(ulyssesRank: Int, streams: [Tensor])] {
-    let tensors = try communicating { () throws(CollectiveError) in try transfer.wait() }
+    let tensors = try messages.wait(transfer)
     let video = plan.videoTokens(plan.rank)
     var result = [(ulyssesRank: plan.ulyssesRank, streams: own)]
-    for (rank, tensor) in zip(others, tensors) {
-      let both = try backend.upload(tensor)
+    for (rank, both) in zip(others, tensors) {
       result.append(
         (plan.layout.ulyssesRank(rank), [both.slice(1, 0..<video), both.slice(1, video..<both.shape[1])]))
     }
     return result
   }
-}
-
-/// Video and text tokens as one tensor in host memory; the tensor itself where they already are.
-func packed(_ streams: [Tensor], on backend: any Backend) throws(BackendError) -> Tensor {
-  try backend.download(streams.count == 1 ? streams[0] : backend.concatenate(streams, axis: 1))
 }

@@ -7,9 +7,8 @@ import TensorOps
 ///
 /// A rank has its own keys and values, those that it attends and passes on, and those on their way to it.
 struct RingAttention {
-  let group: any ProcessGroup
+  let messages: TensorMessages
   let plan: AttentionShards
-  let backend: any Backend
   let scale: Float
 
   /// - Parameters:
@@ -22,7 +21,7 @@ struct RingAttention {
     let queries = pieces.flatMap(\.queries).filter { $0.count > 0 }
     var sum: [AttentionOutput] = []
     var keyValues = pieces.flatMap(\.keyValues)
-    var chunk = try plan.layout.ring == 1 ? [] : messages(pieces)
+    var chunk = try plan.layout.ring == 1 ? [] : outgoing(pieces)
     for index in pieces.indices { pieces[index].keyValues = [] }
     for turn in 0..<plan.layout.ring {
       let isLast = turn == plan.layout.ring - 1
@@ -34,7 +33,7 @@ struct RingAttention {
         chunk = try communicating { () throws(CollectiveError) in try next.wait() }
         for pair in 0..<chunk.count / 2 {
           keyValues.append(
-            KeyValue(key: try backend.upload(chunk[2 * pair]), value: try backend.upload(chunk[2 * pair + 1])))
+            KeyValue(key: try messages.arrived(chunk[2 * pair]), value: try messages.arrived(chunk[2 * pair + 1])))
         }
       }
     }
@@ -45,24 +44,22 @@ struct RingAttention {
   }
 
   /// The keys and values of some ranks' tokens as they are sent: one key and one value for each rank.
-  private func messages(_ pieces: [TokenPiece]) throws(BackendError) -> [Tensor] {
+  private func outgoing(_ pieces: [TokenPiece]) throws(BackendError) -> [Tensor] {
     var chunk: [Tensor] = []
     for piece in pieces {
-      chunk.append(try packed(piece.keyValues.map(\.key), on: backend))
-      chunk.append(try packed(piece.keyValues.map(\.value), on: backend))
+      chunk.append(try messages.outgoing(piece.keyValues.map(\.key)))
+      chunk.append(try messages.outgoing(piece.keyValues.map(\.value)))
     }
     return chunk
   }
 
   /// Starts passing a chunk on and receiving the next.
   private func startRotation(_ chunk: [Tensor], turn: Int, part: Int) throws(BackendError) -> any PendingTransfer {
-    let shapes = plan.owners(turn: turn + 1).flatMap { owner in
-      let shape = plan.arrivingShape(rank: owner, group: part)
-      return [shape, shape]
+    let receiving = plan.owners(turn: turn + 1).flatMap { owner in
+      let message = messages.incoming(plan.arrivingShape(rank: owner, group: part), from: plan.previousInRing)
+      return [message, message]
     }
-    return try communicating { () throws(CollectiveError) in
-      try group.exchange(sending: chunk, to: plan.nextInRing, receiving: shapes, from: plan.previousInRing)
-    }
+    return try messages.start(chunk.map { OutgoingMessage($0, to: plan.nextInRing) }, receiving, .messages)
   }
 
   /// Adds the attention over some keys and values to what is there.
@@ -70,6 +67,7 @@ struct RingAttention {
     _ keyValues: [KeyValue], of queries: [Tensor], to sum: inout [AttentionOutput]
   ) throws(BackendError) {
     if keyValues.isEmpty || queries.isEmpty { return }
+    let backend = messages.backend
     let partial = try backend.attention(
       queries: queries, keyValues: keyValues, scale: scale, mask: .none, logSumExp: plan.layout.ring > 1)
     if sum.isEmpty {

@@ -50,22 +50,19 @@ struct ShardedTokens: TokenSharding {
 
   func gathered(_ tokens: Tensor, count: Int, on backend: any Backend) throws(BackendError) -> Tensor {
     let plan = ShardPlan(count: count, parts: group.size)
-    let shapes = (0..<group.size).map { Shape([tokens.shape[0], plan.size($0)] + tokens.shape.dimensions[2...]) }
-    let mine = try backend.download(tokens)
-    let parts = try communicating { () throws(CollectiveError) in try group.allGather(mine, receiving: shapes) }
-    var uploaded: [Tensor] = []
-    for part in parts where part.count > 0 { uploaded.append(try backend.upload(part)) }
-    return try backend.concatenate(uploaded, axis: 1)
+    let messages = TensorMessages(group: group, backend: backend)
+    let receiving = (0..<group.size).map { rank in
+      messages.incoming(
+        Shape([tokens.shape[0], plan.size(rank)] + tokens.shape.dimensions[2...]), from: rank)
+    }
+    let mine = try messages.outgoing([tokens])
+    let transfer = try communicating { () throws(CollectiveError) in
+      try group.startAllGather(mine, receiving: receiving)
+    }
+    return try backend.concatenate(messages.wait(transfer).filter { $0.count > 0 }, axis: 1)
   }
 
   func sum(_ values: [Double]) throws(BackendError) -> [Double] {
     try communicating { () throws(CollectiveError) in try group.sum(values) }
-  }
-}
-
-/// Reports what went wrong between ranks as an operation's failure.
-func communicating<Result>(_ body: () throws(CollectiveError) -> Result) throws(BackendError) -> Result {
-  do { return try body() } catch {
-    throw BackendError.communicationFailure(operation: error.operation, reason: error.reason)
   }
 }

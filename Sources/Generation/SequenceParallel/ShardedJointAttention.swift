@@ -37,8 +37,9 @@ public struct ShardedJointAttention: JointAttention {
       "sharded attention: rank \(plan.rank) has \(video.query.shape[1]) of \(videoTokens) video tokens and "
         + "\(text.query.shape[1]) of \(textTokens) text tokens")
     let streams = [video, text]
-    let exchange = HeadExchange(group: group.ulysses, plan: plan, backend: backend)
-    let ring = RingAttention(group: group.ring, plan: plan, backend: backend, scale: video.scale)
+    let exchange = HeadExchange(messages: TensorMessages(group: group.ulysses, backend: backend), plan: plan)
+    let ring = RingAttention(
+      messages: TensorMessages(group: group.ring, backend: backend), plan: plan, scale: video.scale)
 
     // Results by Ulysses rank: each rank's heads of the two streams, group by group.
     var heads = [[[Tensor]]](repeating: [[], []], count: plan.layout.ulysses)

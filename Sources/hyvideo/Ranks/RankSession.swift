@@ -26,7 +26,7 @@ final class RankSession: Sendable {
 
   /// A process that joins nobody.
   static var alone: RankSession {
-    RankSession(SingleProcessGroup(), mpi: nil, greetings: [RankGreeting()])
+    RankSession(SingleProcessGroup(), mpi: nil, greetings: [RankGreeting(command: command)])
   }
 
   var isFirst: Bool { group.rank == 0 }
