@@ -144,7 +144,7 @@ def parse():
     parser.add_argument("--guidance", type=float, default=6.0)
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--unwanted", action="store_true",
-                        help="with --hyvideo: the prompt is empty and the caption is the negative prompt, so that right means unwanted")
+                        help="with --hyvideo: empty prompts, and captions as negative prompts: right means unwanted")
     options = parser.parse_args()
     if options.hyvideo and not options.save:
         parser.error("--hyvideo needs --save")
@@ -162,7 +162,8 @@ def make(entries, options):
                     ["--model", str(options.model), "--threads", str(options.threads), *length, *options.flag])
     if options.hyvideo or options.measure:
         folder = options.save if options.hyvideo else options.measure
-        return [read_video(folder, e["seed"], options.frames) for e in entries], {"source": "hyvideo" if options.hyvideo else str(folder)}
+        facts = {"source": "hyvideo" if options.hyvideo else str(folder)}
+        return [read_video(folder, e["seed"], options.frames) for e in entries], facts
     reference = Reference(options.model, options)
     if options.reconstructed:
         videos = [reference.reconstruct(v) for v in rendered]

@@ -26,6 +26,7 @@ from train_encoder import FrameEncoder, install
 
 STORED = torch.float16
 KNOWN_WEAKNESSES = [
+    "One object with one motion on one background; prompts with two objects were never trained.",
     "Trained at 128 x 96 with 17 frames, and one step in twelve with 33; other sizes run but are not expected to look right.",
     "The embedded guidance was given random values in training and means nothing; classifier-free guidance works, for captions "
     "were left out in training.",
@@ -57,7 +58,8 @@ def export_transformer(work, out):
 def trained_vae(work, checkpoint=None):
     """The autoencoder of the averaged weights; the decoder that of a checkpoint, if one is given."""
     vae, net = trained_decoder(work, checkpoint), FrameEncoder()
-    net.load_state_dict(torch.load(work / "encoder.pt", weights_only=False)["average"])
+    through, codes = work / "encoder.pt", work / "encoder_codes.pt"
+    net.load_state_dict(torch.load(through if through.exists() else codes, weights_only=False)["average"])
     install(net, vae)
     return vae
 
@@ -74,6 +76,7 @@ def export_encoder(work, out):
     save(out / VAE_FOLDER / VAE_FILE, vae.state_dict())
     description = read(out / "model.json")
     description["training"]["vae"]["encoder"] = encoder_facts(work)
+    description["known_weaknesses"] = KNOWN_WEAKNESSES
     write_json(out / "model.json", description)
 
 
@@ -131,8 +134,8 @@ def read(path):
 
 def encoder_facts(work):
     codes, through = read(work / "encoder_codes_facts.json"), read(work / "encoder_facts.json")
-    return {"steps_towards_codes": codes["steps"], "steps_through_the_decoder": through["steps"],
-            **{k: v for k, v in through.items() if k != "steps"}}
+    steps = {"steps_towards_codes": codes["steps"], "steps_through_the_decoder": through["steps"] if through else 0}
+    return steps | {k: v for k, v in (through or codes).items() if k != "steps"}
 
 
 def describe(work, out, differences, sampling_seconds, decoding_seconds):

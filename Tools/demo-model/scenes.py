@@ -198,7 +198,8 @@ def codes(scenes, frames=FRAMES, starts=None, length=None):
     A latent frame covers four frames (the first one only frame 0).  Channels: the outline as squashed signed distance in
     each of the four frames (0-3), its gradient in the last and the second frame (4-7), the object's colour near it (8-10),
     the background's colour (11-13), and the distance close to the outline in the last and the second frame (14, 15).
-    `starts` and `length` cut pieces of the clips, one start for each scene.  All of it can be seen locally in the pixels, and all of it is smooth, so that small errors leave outlines sharp.
+    `starts` and `length` cut pieces of the clips, one start for each scene.  All of it can be seen locally in the pixels, and
+    all of it is smooth, so that small errors leave outlines sharp.
     """
     blocks = ((length or frames) - 1) // BLOCK + 1
     xs, ys = (torch.arange(n // CELL) * CELL + CELL / 2 for n in (WIDTH, HEIGHT))

@@ -14,9 +14,9 @@ out=../../Models/demo goldens=../../Tests/Goldens/demo
 export MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 
 # steps of the stages, and what a smoke run changes
-text=300 decoder=1000 codes=1200 through=400 transformer=2600 vae_flags= dit_flags=
+text=300 decoder=1000 encoder=1200 transformer=2600 vae_flags= dit_flags=
 if [ -n "${SMOKE:-}" ]; then
-  text=2 decoder=2 codes=2 through=2 transformer=2 out=$work/out goldens=$work/goldens
+  text=2 decoder=2 encoder=2 transformer=2 out=$work/out goldens=$work/goldens
   vae_flags="--batch 1 --judged 2" dit_flags="--batch 2 --captions 1"
   mkdir -p "$out"
 fi
@@ -27,7 +27,6 @@ for name in text_encoder text_encoder_2; do
 done
 [ -f "$work/text_facts.json" ] || "$python" train_text_encoders.py --work "$work" $threads --steps $text
 "$python" train_decoder.py --work "$work" $threads --steps $decoder --lr 4e-4 $vae_flags
-"$python" train_encoder.py --work "$work" $threads --steps $codes $vae_flags
-"$python" train_encoder.py --work "$work" $threads --steps $through --through --lr 1e-3 --batch 2 $vae_flags
+"$python" train_encoder.py --work "$work" $threads --steps $encoder $vae_flags
 "$python" train_dit.py --work "$work" $threads --bf16 --steps $transformer --decay 0.52 $dit_flags
 "$python" export.py $threads --work "$work" --out "$out" --goldens "$goldens"
