@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from diffusion import SHIFT
 from geometry import score
 from scenes import FRAMES, HEIGHT, WIDTH, caption, render, sample_scene
+from text import NEGATIVE_PROMPT
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_SEED = 5000
@@ -31,7 +32,9 @@ def measured_list(count, unwanted=False):
     rng = random.Random(2024)
     scenes = [sample_scene(rng, unseen=i % 2 == 1) for i in range(count)]
     entries = [{"seed": FIRST_SEED + i, "prompt": caption(scene, rng), "scene": scene} for i, scene in enumerate(scenes)]
-    return [e | {"prompt": "", "negative": e["prompt"]} for e in entries] if unwanted else entries
+    if unwanted:  # the standard negative prompt was trained with all kinds of scenes: as a prompt it says nothing
+        return [e | {"prompt": NEGATIVE_PROMPT, "negative": e["prompt"]} for e in entries]
+    return entries
 
 
 class Reference:
@@ -144,7 +147,7 @@ def parse():
     parser.add_argument("--guidance", type=float, default=6.0)
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--unwanted", action="store_true",
-                        help="with --hyvideo: empty prompts, and captions as negative prompts: right means unwanted")
+                        help="with --hyvideo: prompts that say nothing, captions as negative prompts; right means unwanted")
     options = parser.parse_args()
     if options.hyvideo and not options.save:
         parser.error("--hyvideo needs --save")
