@@ -11,7 +11,9 @@ extension CPUPlanningBackend {
     let result = tensor(Shape(inputs[0].shape.dimensions.dropLast() + [matrix.rows]))
     let rows = parts[0].count
     note(
-      .linear, [rows, matrix.columns, matrix.rows, inputs.count], [weight, bias],
+      .linear,
+      [rows, matrix.columns, matrix.rows, inputs.count, Activation.allCases.firstIndex(of: activation) ?? 0]
+        + [bias == nil ? 0 : 1], [weight, bias],
       operations: 2 * Double(rows) * Double(matrix.columns) * Double(matrix.rows),
       reads: inputs.reduce(0) { $0 + $1.byteCount }, writes: result.byteCount)
     if result.count == 0 { return result }

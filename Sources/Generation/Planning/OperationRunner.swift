@@ -9,10 +9,7 @@ struct OperationRunner {
   func work(of operation: PlannedOperation) throws -> (() throws -> Void)? {
     let (e, backend) = (operation.extents, backend)
     switch operation.kind {
-    case .linear:
-      let inputs = try parts(rows: e[0], width: e[1], count: e[3])
-      guard let weight = weight([e[2], e[1]], operation.format) else { return nil }
-      return { _ = try backend.linear(inputs, weight: weight, bias: nil, activation: .none) }
+    case .linear: return try linear(operation)
     case .attention: return try attention(e)
     case .convolution: return try convolution(operation)
     case .groupNorm:
@@ -45,6 +42,26 @@ struct OperationRunner {
     case .embedding, .kernel: return nil
     }
   }
+
+  /// Weights take turns, as in a network, where each was used last a step ago: a small one would else stay in the cache.
+  private func linear(_ operation: PlannedOperation) throws -> (() throws -> Void)? {
+    let (e, backend) = (operation.extents, backend)
+    let inputs = try parts(rows: e[0], width: e[1], count: e[3])
+    let shape: Shape = [e[2], e[1]]
+    let count = min(max(Self.weightElements / max(shape.count, 1), 1), Self.mostWeights)
+    let weights = (0..<count).compactMap { _ in weight(shape, operation.format) }
+    guard weights.count == count else { return nil }
+    let bias = e[5] == 1 ? Weight(name: "probe", tensor: Tensor(repeating: 0, shape: [e[2]])) : nil
+    let activation = Activation.allCases[e[4]]
+    var turn = 0
+    return {
+      turn = (turn + 1) % count
+      _ = try backend.linear(inputs, weight: weights[turn], bias: bias, activation: activation)
+    }
+  }
+
+  /// More elements than a core's own caches hold, and a bound for very small weights.
+  private static let (weightElements, mostWeights) = (4 << 20, 64)
 
   private func elementwise(_ operation: PlannedOperation) throws -> (() throws -> Void)? {
     let (e, backend) = (operation.extents, backend)
@@ -106,12 +123,12 @@ struct OperationRunner {
     let runner = OperationRunner(backend: backend)
     for operation in smallest { try runner.work(of: operation)?() }
     // More than one matrix in a row, so that every thread has its working memory.
-    for _ in 0..<4 { try runner.work(of: PlannedOperation(.linear, [256, 256, 1024, 1], format: "bfloat16"))?() }
+    for _ in 0..<4 { try runner.work(of: PlannedOperation(.linear, [256, 256, 1024, 1, 0, 0], format: "bfloat16"))?() }
   }
 
   private static let smallest: [PlannedOperation] = [
-    PlannedOperation(.linear, [64, 64, 64, 1], format: "float32"),
-    PlannedOperation(.linear, [2, 64, 64, 2], format: "float16"),
+    PlannedOperation(.linear, [64, 64, 64, 1, 2, 1], format: "float32"),
+    PlannedOperation(.linear, [2, 64, 64, 2, 1, 1], format: "float16"),
     PlannedOperation(.attention, [1, 4, 4, 32, 256, 256, 0, 0]),
     PlannedOperation(.attention, [1, 1, 1, 32, 64, 64, 16, 0]),
     PlannedOperation(.convolution, [8, 16, 3, 1, 2, 8, 8, 1, 1, 1], format: "float16"),

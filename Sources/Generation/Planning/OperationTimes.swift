@@ -84,6 +84,9 @@ public struct OperationTimes: Sendable, Codable {
 
   // MARK: Measuring
 
+  /// Of all, so much may stay guessed: it is not worth the time.
+  private static let negligible = 0.01
+
   /// Times what has not been timed, what weighs most first, for at most so many seconds.
   /// - Parameter work: how often each operation will be done.
   public mutating func measure(_ work: OperationCounts, on backend: any Backend, forAtMost budget: Double) throws {
@@ -94,8 +97,11 @@ public struct OperationTimes: Sendable, Codable {
     let clock = ContinuousClock()
     let start = clock.now
     let runner = OperationRunner(backend: backend)
-    for (probe, _) in weights.sorted(by: { ($0.value, "\($0.key)") > ($1.value, "\($1.key)") }) {
-      if start.duration(to: clock.now) / .seconds(1) > budget { return }
+    var left = weights.values.reduce(0, +)
+    let all = seconds(of: work).seconds
+    for (probe, weight) in weights.sorted(by: { ($0.value, "\($0.key)") > ($1.value, "\($1.key)") }) {
+      if start.duration(to: clock.now) / .seconds(1) > budget || left < Self.negligible * all { return }
+      left -= weight
       guard let body = try runner.work(of: probe) else { continue }
       let seconds = try Self.time(body)
       index[probe] = seconds

@@ -33,13 +33,24 @@ struct PlannedNetworks {
   private let encoder: PlannedNetwork<PromptEncoder>
   private let decoder: PlannedNetwork<VideoDecoder>
   let decoderConfiguration: AutoencoderConfiguration
+  /// What building each took.
+  let seconds: [GenerationStage: Double]
 
   init(_ model: ModelFolder, on backend: any PlanningBackend) throws {
     self.model = model
     let adopt: WeightAdoption = { backend.hasOwnMemory ? $0 : try backend.adopt($0) }
+    let clock = ContinuousClock()
+    let start = clock.now
     encoder = try Self.encoder(model, ForwardContext(backend: backend), adopt)
+    let encoded = clock.now
     transformer = try Self.transformer(model, adopt)
+    let transformed = clock.now
     decoder = try Self.decoder(model, adopt)
+    seconds = [
+      .encodePrompts: start.duration(to: encoded) / .seconds(1),
+      .loadTransformer: encoded.duration(to: transformed) / .seconds(1),
+      .loadDecoder: transformed.duration(to: clock.now) / .seconds(1),
+    ]
     decoderConfiguration = decoder.network.configuration
   }
 

@@ -11,6 +11,8 @@ public final class RunPlanner {
   private let makeBackend: () throws -> any PlanningBackend
   private let tokenizer: PromptTokenizer
   private var tokens: [String: PromptTokens] = [:]
+  /// What opening files and building networks took just now; stages begin with it.
+  public private(set) var loadSeconds: [GenerationStage: Double]
   /// What the process holds beside what it works on.
   public var programBytes = 0
 
@@ -18,7 +20,11 @@ public final class RunPlanner {
   public init(_ model: ModelFolder, on makeBackend: @escaping () throws -> any PlanningBackend) throws {
     self.makeBackend = makeBackend
     networks = try PlannedNetworks(model, on: makeBackend())
+    let clock = ContinuousClock()
+    let start = clock.now
     tokenizer = try PromptTokenizer(model)
+    loadSeconds = networks.seconds
+    loadSeconds[.encodePrompts, default: 0] += start.duration(to: clock.now) / .seconds(1)
   }
 
   /// All weights of the transformer.

@@ -3,7 +3,7 @@
 public struct PlannedOperation: Hashable, Sendable, Codable {
   /// Operations whose time has one law.
   public enum Kind: String, Sendable, Codable, CaseIterable {
-    /// Extents: rows, inputs, outputs, tensors that the inputs are in.
+    /// Extents: rows, inputs, outputs, tensors that the inputs are in, place of the activation among all, whether there is a bias.
     case linear
     /// Extents: batch, query heads, key heads, head size, queries, keys, causal block (0 for none), whether logarithms are made.
     case attention

@@ -34,8 +34,8 @@ struct Forecast {
   var uncertainty: Double { seconds * (0.1 + 0.4 * guessedShare) }
 
   init(
-    _ plan: RunPlan, limit: MemoryLimit, times: OperationTimes, loadSeconds: Double, request: GenerationRequest,
-    videos: Int, crowding: HostCrowding
+    _ plan: RunPlan, limit: MemoryLimit, times: OperationTimes, loadSeconds: [GenerationStage: Double],
+    request: GenerationRequest, videos: Int, crowding: HostCrowding
   ) {
     (self.plan, self.limit, self.videos, self.crowding) = (plan, limit, videos, crowding)
     var (guessed, total) = (0.0, 1e-9)
@@ -55,26 +55,36 @@ struct Forecast {
       seconds += Rates.touching(max(stage.tensorBytes - held, 0), reading: stage.bytesRead)
       held = max(held, stage.tensorBytes)
       seconds += Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
+      seconds += Double(stage.work.total.calls) * Rates.call
+      if !stage.isComparison { seconds += loadSeconds[stage.stage] ?? 0 }
       switch stage.stage {
-      case .encodePrompts: seconds += loadSeconds
+      case .denoise: seconds += Rates.save
       case .decode: seconds += Double(3 * request.frames * request.roundedHeight * request.roundedWidth) * Rates.value
       default: break
       }
       return Stage(plan: stage, seconds: seconds)
     }
     guessedShare = guessed / total
-    stepSeconds = times.seconds(of: plan.denseStep).seconds * crowding.factor
-    skippedStepSeconds = plan.skippedStep.map { times.seconds(of: $0).seconds * crowding.factor }
+    stepSeconds = Self.seconds(plan.denseStep, times) * crowding.factor
+    skippedStepSeconds = plan.skippedStep.map { Self.seconds($0, times) * crowding.factor }
+  }
+
+  /// Of one step, ranks that take turns left aside.
+  private static func seconds(_ step: OperationCounts, _ times: OperationTimes) -> Double {
+    times.seconds(of: step).seconds + Double(step.total.calls) * Rates.call
   }
 
   /// What is not timed: bytes per second of memory that is new to the process, of weights in the system's cache, and of messages
-  /// within a host; seconds of a message, and of one number of a pixel on its way to the encoder.
+  /// within a host; seconds of a message, of one number of a pixel on its way to the encoder, of what networks do between two
+  /// operations, and of writing the latents safely to the disk before they are decoded.
   private enum Rates {
     static let newMemory = 3e9
     static let weights = 3e9
     static let link = 2e9
     static let message = 20e-6
     static let value = 8e-9
+    static let call = 2e-6
+    static let save = 8e-3
 
     static func touching(_ bytes: Int, reading weightBytes: Int) -> Double {
       Double(bytes) / newMemory + Double(weightBytes) / weights

@@ -9,7 +9,6 @@ final class Forecaster {
   private let device: any ComputeDevice
   private let backend: any Backend
   private let planner: RunPlanner
-  private let loadSeconds: Double
   private let limit: MemoryLimit
   /// Whether weights are read ahead whatever the memory.
   private let offloads: Bool
@@ -29,13 +28,8 @@ final class Forecaster {
     (self.device, self.setting, self.limit, self.offloads) = (device, setting, limit, offloads)
     self.crowding = crowding
     backend = device.backends(streamsWeights: false).transformer
-    let clock = ContinuousClock()
-    var made: RunPlanner?
     guard let makeBackend = device.planning else { throw Self.unplannable(device) }
-    let seconds = try clock.measure { made = try RunPlanner(model, on: makeBackend) }
-    guard let made else { preconditionFailure("forecast: no planner was made") }
-    planner = made
-    loadSeconds = seconds / .seconds(1)
+    planner = try RunPlanner(model, on: makeBackend)
     try RunPlanner.loadCode(on: backend)
     HostBufferPool.shared.trim()
     planner.programBytes = ProcessMemory.residentBytes()
@@ -88,8 +82,8 @@ final class Forecaster {
     var store = TimesStore(device: backend.name, threads: device.threads, isEmpty: recalibrates)
     func forecast(_ plan: RunPlan) -> Forecast {
       Forecast(
-        plan, limit: limit, times: store.times, loadSeconds: loadSeconds, request: requests[0], videos: requests.count,
-        crowding: crowding)
+        plan, limit: limit, times: store.times, loadSeconds: planner.loadSeconds, request: requests[0],
+        videos: requests.count, crowding: crowding)
     }
     var work = OperationCounts()
     for stage in plan.stages { work.add(stage.work) }
