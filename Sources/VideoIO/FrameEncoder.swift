@@ -12,7 +12,9 @@ final class FrameEncoder {
     ffmpeg: FFmpeg, width: Int, height: Int, fps: Int, outputArguments: [String], destination: String
   ) throws(VideoIOError) {
     let input = [
-      "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", "\(width)x\(height)", "-framerate", "\(fps)",
+      // A file whose end does not fit on the disk is an error too.
+      "-xerror", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", "\(width)x\(height)", "-framerate",
+      "\(fps)",
       "-i", "pipe:0",
     ]
     child = try ffmpeg.start(input + outputArguments, connection: .input)

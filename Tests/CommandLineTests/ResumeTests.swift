@@ -179,6 +179,24 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
   }
 
+  @Test(arguments: [4, 8])
+  func `a video whose end does not fit on the disk is no video`(_ kilobytes: Int) throws {
+    let folder = TemporaryFolder()
+    // The encoder alone meets the end of the disk.
+    let encoder = folder.path("ffmpeg")
+    try "#!/bin/sh\ntrap '' XFSZ; ulimit -f \(2 * kilobytes); exec ffmpeg \"$@\"\n".write(
+      toFile: encoder, atomically: true, encoding: .utf8)
+    chmod(encoder, 0o755)
+    let output = folder.path("a.mp4")
+    let failed = try Program.run(
+      ["generate", "--prompt", "A red ball.", "--seed", "1", "--infer-steps", "3", "--output", output],
+      environment: ["HYVIDEO_FFMPEG": encoder])
+    #expect(failed.status == 1, "\(failed.errors)")
+    #expect(!FileManager.default.fileExists(atPath: output), "half a video")
+    try finish(failed)
+    #expect(FileManager.default.fileExists(atPath: output))
+  }
+
   @Test func `a state that cannot be written costs no video`() throws {
     let folder = TemporaryFolder()
     // A folder in the way of the state file stands for any place that cannot be written.
