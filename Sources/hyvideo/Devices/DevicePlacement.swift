@@ -12,26 +12,22 @@ struct DevicePlacement {
   ///   - count: how many the process may use.
   /// - Throws: where there are too few, or two ranks would share one.
   func index(of rank: Int, first: Int?, count: Int) throws(RequestError) -> Int {
-    let mine = greetings[rank]
-    let neighbours = greetings.indices.filter { greetings[$0].host == mine.host }
-    var owners: [String: Int] = [:]
-    for (place, other) in neighbours.enumerated() {
-      let card = card(of: other, place: place, first: first, count: count)
-      // A launcher that gives each rank cards of its own makes them all count from 0.
-      if card == nil || owners[card ?? ""] != nil { throw tooFew(neighbours.count, count, first) }
-      owners[card ?? ""] = other
+    let neighbours = greetings.indices.filter { greetings[$0].host == greetings[rank].host }
+    var taken: Set<String> = []
+    var own = 0
+    for other in neighbours {
+      // A launcher that gives ranks cards of their own makes them all count from 0.
+      let visible = greetings[other].visibleDevices
+      let place = neighbours.count { $0 < other && greetings[$0].visibleDevices == visible }
+      let index = (first ?? 0) + place
+      let cards = visible ?? (0..<count).map(String.init)
+      guard index < (other == rank ? count : cards.count), index < cards.count, taken.insert(cards[index]).inserted
+      else {
+        throw tooFew(neighbours.count, count, first)
+      }
+      if other == rank { own = index }
     }
-    let place = neighbours.firstIndex(of: rank) ?? 0
-    return ((first ?? 0) + place) % count
-  }
-
-  /// What tells a rank's card from others of the host; nil where there is none.
-  private func card(of rank: Int, place: Int, first: Int?, count: Int) -> String? {
-    let index = (first ?? 0) + place
-    guard let visible = greetings[rank].visibleDevices, !visible.isEmpty else {
-      return index < count ? "\(index)" : nil
-    }
-    return visible[index % visible.count]
+    return own
   }
 
   private func tooFew(_ ranks: Int, _ count: Int, _ first: Int?) -> RequestError {

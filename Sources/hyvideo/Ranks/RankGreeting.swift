@@ -26,8 +26,8 @@ struct RankGreeting: Codable {
     process = ProcessInfo.processInfo.processIdentifier
     processors = AvailableCores.processors
     quota = AvailableCores.quota
-    visibleDevices = ProcessInfo.processInfo.environment["ASCEND_RT_VISIBLE_DEVICES"].map {
-      $0.split(separator: ",").map(String.init)
+    visibleDevices = ProcessInfo.processInfo.environment["ASCEND_RT_VISIBLE_DEVICES"].flatMap {
+      $0.isEmpty ? nil : $0.split(separator: ",").map(String.init)
     }
     seed = UInt64.random(in: 0..<1_000_000_000)
     self.failure = failure
