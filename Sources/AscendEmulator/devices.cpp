@@ -190,6 +190,8 @@ void reportAtExit() {
   const char *path = std::getenv("HYVIDEO_ASCEND_EMULATOR_REPORT");
   FILE *file = path ? std::fopen(path, "a") : nullptr;
   if (!file) return;
+  // A device's own thread may still be giving back what the program let go of last.
+  for (int i = 0; i < 200 && ascend_emulator_leaks(nullptr, 0) > 0; i++) usleep(10000);
   std::vector<char> text(1 << 20);
   auto write = [&](const char *kind, long (*list)(char *, size_t)) {
     list(text.data(), text.size());
@@ -200,6 +202,7 @@ void reportAtExit() {
   std::fprintf(file, "%d end\n", int(getpid()));
   write("violation", ascend_emulator_violations);
   write("leak", ascend_emulator_leaks);
+  write("tools", ascend_emulator_ranges);
   std::fclose(file);
 }
 

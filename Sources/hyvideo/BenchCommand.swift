@@ -94,7 +94,7 @@ struct BenchCommand: ParsableCommand {
       request, timer: timer, operations: work?.operations ?? 0,
       peak: max(before.operationsPerSecond, after.operationsPerSecond),
       bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, dtype: file?.storageName,
-      overhead: cost)
+      overhead: cost, device: device)
     print(try json ? result.json() : result.text)
   }
 
@@ -136,7 +136,8 @@ struct BenchCommand: ParsableCommand {
       var result = BenchmarkResult(
         request, timer: timer, operations: operations,
         peak: max(before?.operationsPerSecond ?? 0, after.operationsPerSecond),
-        bandwidth: max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes)
+        bandwidth: max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes,
+        device: all)
       result.ranks = ranks
       print(try json ? result.json() : result.text)
     }

@@ -27,6 +27,8 @@ final class BenchmarkTimer {
 /// What `hyvideo bench` found.
 struct BenchmarkResult: Encodable {
   let kind: String
+  /// `cpu`, or `ascend:3`.
+  let device: String
   let shape: [String: Int]
   let dtype: String
   let threads: Int
@@ -37,8 +39,8 @@ struct BenchmarkResult: Encodable {
   let gflops: Double
   let peakGflops: Double
   let shareOfPeak: Double
-  /// The share that processor time gives, which other work on the machine changes little.
-  let shareOfPeakProcessor: Double
+  /// The share that processor time gives, which other work on the machine changes little; nil where another device works.
+  let shareOfPeakProcessor: Double?
   let memoryGigabytesPerSecond: Double
   let peakRSSBytes: Int
   /// What a part of the program adds, where that was asked for.
@@ -48,7 +50,7 @@ struct BenchmarkResult: Encodable {
   var ranks: RankBenchmarkResult?
 
   enum CodingKeys: String, CodingKey {
-    case kind, shape, dtype, threads, runs, gflops, overhead, ranks
+    case kind, device, shape, dtype, threads, runs, gflops, overhead, ranks
     case secondsMedian = "seconds_median"
     case processorSecondsMedian = "processor_seconds_median"
     case peakGflops = "peak_gflops"
@@ -63,11 +65,13 @@ struct BenchmarkResult: Encodable {
   ///   - peak: operations per second.
   ///   - bandwidth: bytes per second.
   ///   - dtype: what weights in a file are stored as.
+  ///   - device: what has done the work.
   init(
     _ request: BenchmarkRequest, timer: BenchmarkTimer, operations: Double, peak: Double, bandwidth: Double,
-    peakRSSBytes: Int, dtype: String? = nil, overhead: BenchmarkOverhead? = nil
+    peakRSSBytes: Int, dtype: String? = nil, overhead: BenchmarkOverhead? = nil, device: any ComputeDevice
   ) {
     self.overhead = overhead
+    self.device = device.name
     kind = request.kind.rawValue
     shape = Dictionary(
       uniqueKeysWithValues: request.sizes.map { ($0.rawValue.replacingOccurrences(of: "-", with: "_"), $1) })
@@ -81,7 +85,8 @@ struct BenchmarkResult: Encodable {
     peakGflops = peak / 1e9
     shareOfPeak = rate / peak
     shareOfPeakProcessor =
-      processorSecondsMedian.map { operations / ($0 / Double(timer.threads)) / peak } ?? 1
+      device.hasOwnMemory
+      ? nil : processorSecondsMedian.map { operations / ($0 / Double(timer.threads)) / peak } ?? 1
     memoryGigabytesPerSecond = bandwidth / 1e9
     self.peakRSSBytes = peakRSSBytes
   }
@@ -102,15 +107,16 @@ struct BenchmarkResult: Encodable {
   /// For people.
   var text: String {
     let sizes = shape.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-    var lines = ["\(kind)\(sizes.isEmpty ? "" : ": " + sizes), \(dtype), \(threads) threads"]
+    var lines = [
+      "\(kind)\(sizes.isEmpty ? "" : ": " + sizes), \(dtype), " + (device == "cpu" ? "\(threads) threads" : device)
+    ]
     if let secondsMedian, let processorSecondsMedian {
       lines.append(
         String(
           format: "  %.4g s (median of %d), %.4g s of processor time, %.4g GFLOP/s", secondsMedian, runs,
           processorSecondsMedian, gflops))
-      lines.append(
-        String(
-          format: "  %.1f %% of the peak; by processor time %.1f %%", 100 * shareOfPeak, 100 * shareOfPeakProcessor))
+      let byProcessor = shareOfPeakProcessor.map { String(format: "; by processor time %.1f %%", 100 * $0) } ?? ""
+      lines.append(String(format: "  %.1f %% of the peak", 100 * shareOfPeak) + byProcessor)
     }
     if let ranks { lines.append(ranks.text) }
     lines.append(
