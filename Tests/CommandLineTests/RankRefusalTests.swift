@@ -115,6 +115,13 @@ import Testing
     #expect(result.status == 64 && result.errorLine.contains("mpirun"), "\(result.errors)")
   }
 
+  @Test func `a launcher is found where its folder is a link`() throws {
+    let folder = TemporaryFolder()
+    let path = "/bin:\(ProcessInfo.processInfo.environment["PATH"] ?? "")"
+    let result = try Program.run(settings(folder) + ["--ranks", "2"], environment: ["PATH": path])
+    #expect(result.status == 0 && !result.output.isEmpty, "\(result.errors)")
+  }
+
   @Test func `a launcher that fails is quoted in one line`() throws {
     let folder = TemporaryFolder()
     let script = """

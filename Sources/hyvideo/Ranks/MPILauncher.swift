@@ -10,7 +10,10 @@ struct MPILauncher {
 
   /// Looks for it on the search path.
   static func find() throws -> MPILauncher {
-    let folders = (FFmpeg.environmentValue("PATH") ?? "").split(separator: ":")
+    // Open MPI takes the folder for a part of its own: where /bin is a link, it does not start as /bin/mpirun.
+    let folders = (FFmpeg.environmentValue("PATH") ?? "").split(separator: ":").map { folder in
+      URL(fileURLWithPath: String(folder)).resolvingSymlinksInPath().path
+    }
     guard
       let path = folders.lazy.map({ "\($0)/mpirun" }).first(where: {
         FileManager.default.isExecutableFile(atPath: $0)
