@@ -47,13 +47,17 @@ struct Hyvideo: ParsableCommand {
   private static func parsed() throws -> any ParsableCommand {
     do {
       let command = try parseAsRoot()
-      // Commands without a name of their own only print help.
-      if !sharedCommands.contains(CommandLine.arguments.dropFirst().first ?? "") { try RankSession.meet() }
+      if !sharedCommands.contains(where: { $0 == type(of: command) }) {
+        // A command that is parsed as another only prints its help.
+        let name = CommandLine.arguments.dropFirst().first ?? "nothing"
+        let asksForHelp = sharedCommands.contains { $0.configuration.commandName == name }
+        try RankSession.meet(command: asksForHelp ? commandLine : name)
+      }
       return command
     } catch  where !(error is AgreedFailure) {
       guard RankSession.isLaunched else { throw error }
       if exitCode(for: error).isSuccess || error is CleanExit {
-        try RankSession.meet(command: CommandLine.arguments.dropFirst().joined(separator: " "))
+        try RankSession.meet(command: commandLine)
       } else {
         _ = try RankSession.join(failure: Failure(error))
       }
@@ -62,7 +66,10 @@ struct Hyvideo: ParsableCommand {
   }
 
   /// The commands that several ranks do together.
-  private static let sharedCommands: Set = ["bench", "generate", "verify"]
+  private static let sharedCommands: [any ParsableCommand.Type] = [
+    BenchCommand.self, GenerateCommand.self, VerifyCommand.self,
+  ]
+  private static var commandLine: String { CommandLine.arguments.dropFirst().joined(separator: " ") }
 }
 
 /// Any error that was found before heavy work began.

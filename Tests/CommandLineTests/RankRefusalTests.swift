@@ -39,7 +39,7 @@ import Testing
     arguments: [
       (["--version"], "--version"), (["generate", "--help"], "generate --help"),
       (["verify", "--threads", "1"], "verify"),
-      (["inspect", Goldens.repositoryPath("Models/demo")], "inspect"),
+      (["inspect", "/a/model"], "inspect"),
     ])
   func `a rank that does something else is refused on all, by name`(_ other: (flags: [String], name: String)) throws {
     let folder = TemporaryFolder()

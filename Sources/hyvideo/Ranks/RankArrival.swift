@@ -12,7 +12,7 @@ final class RankArrival: Sendable {
   /// Nothing is looked at before this: most runs have begun by then.
   private static let firstLook = 1.0
   private static let interval = 0.5
-  /// How many looks in a row must miss a rank.
+  /// How many looks in a row must miss the same ranks.
   private static let looks = 4
 
   /// Begins, where there is something to watch.
@@ -27,11 +27,13 @@ final class RankArrival: Sendable {
   private func watch(_ launch: RankLaunch, local: Int) {
     Thread.sleep(forTimeInterval: Self.firstLook)
     var seen: Set<Int> = []
-    var misses = 0
+    var (misses, before) = (0, seen)
     while !hasArrived.load(ordering: .relaxed) {
       let present = launch.ranksOnThisHost()
       seen.formUnion(present)
-      misses = present.count < local ? misses + 1 : 0
+      // A rank that has told of another and ended is not missed itself.
+      misses = present.count == local ? 0 : present == before ? misses + 1 : 1
+      before = present
       if misses == Self.looks && !hasArrived.load(ordering: .relaxed) {
         let all = launch.size == local ? Set(0..<local) : seen
         tell(all.subtracting(present).sorted(), isTeller: present.min() == launch.rank)

@@ -82,7 +82,7 @@ final class RankSession: Sendable {
   }
 
   /// Lets the other ranks know of a command that each rank does for itself, so that none waits for one that does not come.
-  static func meet(command: String = command) throws {
+  static func meet(command: String) throws {
     guard isLaunched, RankLaunch.number().size != 1 else { return }
     let session: RankSession
     // Without MPI nobody waits.
