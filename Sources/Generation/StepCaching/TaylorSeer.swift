@@ -97,19 +97,50 @@ public final class TaylorSeer: StepCache {
 // MARK: Saving
 
 extension TaylorSeer {
-  /// The outputs of all modules would be a hundred times the size of the latents: they are not saved.
+  /// What is extrapolated is saved up to this size: outputs of all modules are soon a hundred times the latents.
+  private static let mostSavedBytes = 1 << 30
+
   public func savedState(on backend: any Backend) throws(BackendError) -> StepCacheState? {
-    guard options.scope == .velocity else { return nil }
-    let factors = velocity.factors.enumerated().map { ("\($0.offset)", Optional($0.element)) }
+    var tensors = velocity.named("")
+    for (module, series) in modules {
+      tensors.merge(series.video.named(Self.prefix(module) + "video.")) { first, _ in first }
+      tensors.merge(series.text.named(Self.prefix(module) + "text.")) { first, _ in first }
+    }
+    if tensors.values.reduce(0, { $0 + ($1?.byteCount ?? 0) }) > Self.mostSavedBytes { return nil }
     return try StepCacheState(
-      numbers: ["lastComputed": lastComputed.map(Double.init)],
-      tensors: Dictionary(factors) { first, _ in first }, on: backend)
+      numbers: ["lastComputed": lastComputed.map(Double.init)], tensors: tensors, on: backend)
   }
 
   public func restore(_ state: StepCacheState, on backend: any Backend) throws(BackendError) {
     lastComputed = state.number("lastComputed").map { Int($0) }
+    velocity = try TaylorSeries(named: "", of: state, on: backend)
+    modules.removeAll()
+    for name in state.tensors.keys {
+      // The first factor of each module's video tokens.
+      let parts = name.split(separator: ".")
+      guard parts.count == 4, parts[2] == "video", parts[3] == "0", let block = Int(parts[0]),
+        let part = BlockModule.Part(rawValue: String(parts[1]))
+      else { continue }
+      let module = BlockModule(block: block, part: part)
+      modules[module] = (
+        video: try TaylorSeries(named: Self.prefix(module) + "video.", of: state, on: backend),
+        text: try TaylorSeries(named: Self.prefix(module) + "text.", of: state, on: backend)
+      )
+    }
+  }
+
+  private static func prefix(_ module: BlockModule) -> String { "\(module.block).\(module.part.rawValue)." }
+}
+
+extension TaylorSeries {
+  /// The factors under a name with their numbers.
+  fileprivate func named(_ prefix: String) -> [String: Tensor?] {
+    Dictionary(uniqueKeysWithValues: factors.enumerated().map { ("\(prefix)\($0.offset)", Optional($0.element)) })
+  }
+
+  fileprivate init(named prefix: String, of state: StepCacheState, on backend: any Backend) throws(BackendError) {
     var factors: [Tensor] = []
-    while let factor = try state.tensor("\(factors.count)", on: backend) { factors.append(factor) }
-    velocity = TaylorSeries(factors)
+    while let factor = try state.tensor("\(prefix)\(factors.count)", on: backend) { factors.append(factor) }
+    self.init(factors)
   }
 }

@@ -11,7 +11,7 @@ public enum StepDecision: Sendable {
 
 /// A part of a block whose output goes through a gate into the residual streams.
 public struct BlockModule: Sendable, Hashable {
-  public enum Part: Sendable, Hashable {
+  public enum Part: String, Sendable, Hashable {
     /// Attention with its output projection, of a double-stream block.
     case attention
     /// The MLP of a double-stream block.
