@@ -1,3 +1,5 @@
+import HunyuanVideo
+
 /// Where parts of a checkpoint are, for those that are not in its folder or not the only candidates there.
 public struct ModelParts: Sendable {
   public var transformer: String?
@@ -14,11 +16,11 @@ public struct ModelParts: Sendable {
 }
 
 /// A part of a checkpoint: where layouts have it, and the flag that names it.
-enum ModelPart {
+public enum ModelPart: Sendable, CaseIterable {
   case transformer, autoencoder, textEncoder, textEncoder2
 
   /// Its name in `model.json` and in reports.
-  var name: String {
+  public var name: String {
     switch self {
     case .transformer: "transformer"
     case .autoencoder: "vae"
@@ -33,6 +35,26 @@ enum ModelPart {
     case .autoencoder: "--vae-path"
     case .textEncoder: "--text-encoder-path"
     case .textEncoder2: "--text-encoder-2-path"
+    }
+  }
+
+  /// What its weights are.
+  var network: NetworkKind {
+    switch self {
+    case .transformer: .transformer
+    case .autoencoder: .autoencoder
+    case .textEncoder: .llama
+    case .textEncoder2: .clip
+    }
+  }
+
+  /// Where flags say that it is.
+  func path(in parts: ModelParts) -> String? {
+    switch self {
+    case .transformer: parts.transformer
+    case .autoencoder: parts.autoencoder
+    case .textEncoder: parts.textEncoder
+    case .textEncoder2: parts.textEncoder2
     }
   }
 

@@ -154,6 +154,8 @@ public final class VideoPipeline {
   public func decode(_ latents: Tensor, tiling: Bool, sharesTiles: Bool = true, into sink: any FrameSink) throws {
     if !sharesTiles && all.rank > 0 { return }
     let decoder = try loadedDecoder()
+    // The transformer's blocks are let go.
+    readAhead?.beginPhase()
     let tiled = TiledDecoder(
       decoder, tiling: tiling, in: contexts.autoencoder, group: sharesTiles ? all : SingleProcessGroup())
     try stage(.decode, units: tiled.tileCount(for: latents.shape)) {

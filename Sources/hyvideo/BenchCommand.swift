@@ -82,7 +82,10 @@ struct BenchCommand: ParsableCommand {
     ProcessMemory.resetPeak()
     var streaming = context
     if let file, overhead == nil, RunOptions.isLarge(file.byteCount) { streaming.weightStreaming = file.readAhead }
-    try work?.run(in: streaming)
+    let firstBlock = FirstBlock()
+    var warming = streaming
+    warming.recorder = firstBlock
+    try work?.run(in: warming)
     let cost = try work.flatMap { work in
       try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
     }
@@ -90,11 +93,12 @@ struct BenchCommand: ParsableCommand {
     let peakBytes = ProcessMemory.peakResidentBytes()
     // Clocks change during a run: the better of two measurements is the bound.
     let after = try device.measurePeak()
-    let result = BenchmarkResult(
+    var result = BenchmarkResult(
       request, timer: timer, operations: work?.operations ?? 0,
       peak: max(before.operationsPerSecond, after.operationsPerSecond),
       bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, dtype: file?.storageName,
       overhead: cost, device: device)
+    if let file { result.firstBlockSeconds = file.preparationSeconds + firstBlock.seconds }
     print(try json ? result.json() : result.text)
   }
 
@@ -147,7 +151,7 @@ struct BenchCommand: ParsableCommand {
   /// The weights of `--dit-weight`.
   private func weights() throws -> BenchmarkFile? {
     guard let ditWeight else { return nil }
-    let file = try BenchmarkFile(Checkpoint(path: ditWeight), windowBytes: Forecaster.windows[0])
+    let file = try BenchmarkFile(path: ditWeight, windowBytes: Forecaster.windows[0])
     if overhead?.needsFile == true, RunOptions.isLarge(file.byteCount) {
       throw RequestError(
         "weights do not fit", at: ditWeight, expected: "a file of at most half of the memory, to compare with",

@@ -46,6 +46,9 @@ struct BenchmarkResult: Encodable {
   /// What a part of the program adds, where that was asked for.
   let overhead: BenchmarkOverhead?
 
+  /// From opening a file of weights to the end of the first block, what comes before the steps included.
+  var firstBlockSeconds: Double?
+
   /// Nil where one process did the work.
   var ranks: RankBenchmarkResult?
 
@@ -56,6 +59,7 @@ struct BenchmarkResult: Encodable {
     case peakGflops = "peak_gflops"
     case shareOfPeak = "share_of_peak"
     case shareOfPeakProcessor = "share_of_peak_processor"
+    case firstBlockSeconds = "first_block_seconds"
     case memoryGigabytesPerSecond = "memory_gigabytes_per_second"
     case peakRSSBytes = "peak_rss_bytes"
   }
@@ -123,6 +127,9 @@ struct BenchmarkResult: Encodable {
       String(
         format: "  peak %.4g GFLOP/s, memory %.3g GB/s, largest resident size %.3g GB", peakGflops,
         memoryGigabytesPerSecond, Double(peakRSSBytes) / 1e9))
+    if let firstBlockSeconds {
+      lines.append(String(format: "  first block %.3g s after opening the file", firstBlockSeconds))
+    }
     if let overhead { lines.append(overhead.text) }
     return lines.joined(separator: "\n")
   }

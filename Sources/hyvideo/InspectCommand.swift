@@ -18,7 +18,9 @@ struct InspectCommand: ParsableCommand {
   @Flag(help: "Print a JSON array, one object per network.") var json = false
 
   func run() throws {
-    let parts = try RefusedBeforeWork.checking { try Self.parts(of: path, loadKey: loadKey) }
+    let parts = try RefusedBeforeWork.checking {
+      try Self.parts(of: path, loadKey: loadKey) { Console.error("\($0): \($1)\n") }
+    }
     if json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -56,17 +58,43 @@ struct InspectCommand: ParsableCommand {
     let tokenizer: String?
   }
 
-  /// The networks at a path: all of a checkpoint folder, or the one that a folder or file holds.
-  private static func parts(of path: String, loadKey: String?) throws -> [Part] {
+  /// The networks at a path: those that are in a checkpoint folder, or the one that a folder or file holds.
+  /// - Parameter missing: is told of parts that a folder lacks.
+  private static func parts(of path: String, loadKey: String?, missing: (String, any Error) -> Void) throws -> [Part] {
     guard ModelFolder.isModel(path) else { return [try part("weights", path, loadKey: loadKey)] }
-    let model = try ModelFolder(path)
-    let layout = model.layout?.rawValue
-    return [
-      try part("transformer", model.transformer, layout: layout, loadKey: loadKey),
-      try part("vae", model.autoencoder, layout: layout),
-      try part("text_encoder", model.textEncoder, layout: layout, tokenizer: model.tokenizer),
-      try part("text_encoder_2", model.textEncoder2, layout: layout, tokenizer: model.tokenizer2),
-    ]
+    let locator = try ModelLocator(path)
+    var failure: RequestError?
+    let parts = try ModelPart.allCases.compactMap { wanted -> Part? in
+      do {
+        let weights = try locator.weights(wanted)
+        return try part(
+          wanted.name, weights, layout: locator.layout?.rawValue,
+          tokenizer: tokenizer(of: wanted, weights, locator) { missing("\(wanted.name): tokenizer", $0) },
+          loadKey: wanted == .transformer ? loadKey : nil)
+      } catch let error as RequestError {
+        missing(wanted.name, error)
+        failure = failure ?? error
+        return nil
+      }
+    }
+    if let failure, parts.isEmpty { throw failure }
+    return parts
+  }
+
+  /// The folder of an encoder's tokenizer.
+  private static func tokenizer(
+    of part: ModelPart, _ weights: String, _ locator: ModelLocator, missing: (any Error) -> Void
+  ) -> String? {
+    do {
+      switch part {
+      case .textEncoder: return try locator.tokenizer(besideEncoder: weights)
+      case .textEncoder2: return try locator.tokenizer2(besideEncoder: weights)
+      case .transformer, .autoencoder: return nil
+      }
+    } catch {
+      missing(error)
+      return nil
+    }
   }
 
   private static func part(

@@ -30,6 +30,25 @@ import Testing
     #expect(parts[0].object?["architecture"]?.string?.contains("cfgdistill") == true)
   }
 
+  @Test func `inspect shows what is in a folder and says what it lacks`() throws {
+    // As diffusers publishes it, but for the tokenizers.
+    let result = try Program.run(["inspect", Goldens.path("layouts/diffusers")])
+    #expect(result.status == 0, "\(result.errors)")
+    for text in ["transformer: HunyuanVideo", "vae: HunyuanVideo", "text_encoder: LLaMA", "text_encoder_2: CLIP"] {
+      #expect(result.output.contains(text), "\(text)")
+    }
+    #expect(result.errors.contains("--tokenizer-path") && result.errors.contains("--tokenizer-2-path"))
+    let folder = TemporaryFolder()
+    try FileManager.default.createDirectory(
+      atPath: folder.path("diffusion_models"), withIntermediateDirectories: true)
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.path("diffusion_models/a.safetensors"),
+      withDestinationPath: Goldens.path("layouts/comfy/transformer.safetensors"))
+    let single = try Program.run(["inspect", folder.root])
+    #expect(single.status == 0 && single.output.contains("ComfyUI folder, names of ComfyUI"), "\(single.errors)")
+    #expect(single.errors.contains("vae: missing") && single.errors.contains("--vae-path"))
+  }
+
   @Test func `inspect shows the tensors of a single file and refuses what is none`() throws {
     let file = Goldens.path("transformer/no_guidance/weights.safetensors")
     let result = try Program.run(["inspect", file, "--tensors"])

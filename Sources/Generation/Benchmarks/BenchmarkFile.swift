@@ -28,10 +28,24 @@ public final class BenchmarkFile {
   /// Names of the weights that steps do without.
   private var otherPhase: Set<String> = []
 
+  private let clock = ContinuousClock()
+  /// The time from before the file was opened to after what comes before the steps.
+  public private(set) var preparationSeconds = 0.0
+
+  /// Opens a file or folder.
   /// - Throws: `CheckpointError` where that is no transformer.
-  public init(_ checkpoint: Checkpoint, windowBytes: Int) throws(CheckpointError) {
-    network = try PublishedNetwork(checkpoint, at: checkpoint.path, expecting: .transformer)
+  public init(path: String, windowBytes: Int) throws(CheckpointError) {
+    let start = clock.now
+    network = try PublishedNetwork(path: path, expecting: .transformer)
     readAhead = WeightReadAhead(windowBytes: windowBytes)
+    preparationSeconds = start.duration(to: clock.now) / .seconds(1)
+  }
+
+  /// Does what comes before the steps, and counts its time.
+  func preparing<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let start = clock.now
+    defer { preparationSeconds += start.duration(to: clock.now) / .seconds(1) }
+    return try body()
   }
 
   /// The sizes that the weights have.

@@ -98,13 +98,15 @@ public struct BenchmarkWork {
   private static func step(
     of file: BenchmarkFile, latents shape: Shape, textTokens: Int, in context: ForwardContext
   ) throws -> BenchmarkWork {
-    let transformer = try file.transformer(on: context.backend)
-    var streaming = context
-    streaming.weightStreaming = file.readAhead
-    file.readAhead.beginPhase()
-    let work = try step(transformer, latents: shape, textTokens: textTokens, file: file, in: streaming)
-    file.conditioningDidEnd()
-    return work
+    try file.preparing {
+      let transformer = try file.transformer(on: context.backend)
+      var streaming = context
+      streaming.weightStreaming = file.readAhead
+      file.readAhead.beginPhase()
+      let work = try step(transformer, latents: shape, textTokens: textTokens, file: file, in: streaming)
+      file.conditioningDidEnd()
+      return work
+    }
   }
 
   private static func step(
