@@ -40,6 +40,33 @@ import Testing
     #expect(model.tokenizer == folder.root + "/text_encoder")
   }
 
+  @Test func `Tencent's folder as downloaded has PyTorch files, of which the 16-bit ones are taken`() throws {
+    let folder = Folder()
+    let (transformers, vae) = ("hunyuan-video-t2v-720p/transformers", "hunyuan-video-t2v-720p/vae")
+    try folder.link(
+      "\(transformers)/mp_rank_00_model_states.pt", to: "Tests/Goldens/formats/transformer/mp_rank_00_model_states.pt")
+    for name in ["config.json", "mp_rank_00_model_states_fp8.pt", "mp_rank_00_model_states_fp8_map.pt"] {
+      try folder.link("\(transformers)/\(name)", to: "Tests/Goldens/layouts/tencent_fp8/\(name)")
+    }
+    for name in ["config.json", "pytorch_model.pt"] {
+      try folder.link("\(vae)/\(name)", to: "Tests/Goldens/layouts/tencent_vae/\(name)")
+    }
+    for name in ["text_encoder", "text_encoder_2"] { try folder.link(name, to: "\(demo)/\(name)") }
+    let model = try ModelFolder(folder.root)
+    #expect(model.layout == .tencent && model.transformer.hasSuffix("mp_rank_00_model_states.pt"))
+    #expect(model.autoencoder.hasSuffix("pytorch_model.pt"))
+    #expect(try model.transformerNetwork().checkpoint.typeCounts.keys.sorted() == ["float16"])
+    #expect(try model.autoencoderNetwork().names.name == "Tencent, prefix vae.")
+
+    let eightBit = "\(folder.root)/\(transformers)/mp_rank_00_model_states_fp8.pt"
+    let chosen = try ModelFolder(folder.root, parts: ModelParts(transformer: eightBit)).transformerNetwork()
+    let weight = try chosen.scope()["double_blocks.0.img_attn_qkv"].weight("weight", shape: [120, 40])
+    guard case .scaled(_, roundsToBFloat16: true) = weight.encoding else {
+      Issue.record("no factor: \(weight.encoding)")
+      return
+    }
+  }
+
   @Test func `a LLaVA folder as downloaded stands for the text encoder`() throws {
     let folder = Folder()
     try folder.link("hunyuan-video-t2v-720p", to: tencent)
