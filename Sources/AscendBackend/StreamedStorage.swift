@@ -25,8 +25,8 @@ final class StreamedStorage: Storage {
 
   func prefetch(_ bytes: Range<Int>) {
     // Out of memory, it is copied where it is needed; if that fails too, somebody hears of it.
-    copy.device.thread.run { try? copy.fetchAhead() }
-    copy.device.weightCopies?.drain()
+    let copies = copy.device.thread.run { try? copy.fetchAhead() }
+    copies?.drain()
   }
 
   func release(_ bytes: Range<Int>) { copy.device.thread.post { [copy] in copy.drop() } }
@@ -59,15 +59,16 @@ private final class StreamedCopy: @unchecked Sendable {
   }
 
   /// Begins to copy it, unless it is there or on its way.
-  func fetchAhead() throws {
-    guard case .absent = state else { return }
+  /// - Returns: what copies it.
+  func fetchAhead() throws -> WeightCopies? {
+    guard case .absent = state else { return nil }
     if device.isDry {
       _ = try address()
-      return
+      return nil
     }
     let copies = try device.openWeightCopies()
     if arrived == nil { arrived = try AscendDevice.makeEvent(device.functions) }
-    guard let arrived, let stream = device.stream else { return }
+    guard let arrived, let stream = device.stream else { return nil }
     let block = try device.allocate(byteCount: byteCount, for: "the weight \(weight.name)")
     do { try copies.waits(for: stream) } catch {
       device.freeNow(block)
@@ -78,6 +79,7 @@ private final class StreamedCopy: @unchecked Sendable {
       failure.withLock { $0 = outcome }
       weight.release()
     }
+    return copies
   }
 
   func address() throws(BackendError) -> UnsafeMutableRawPointer {
