@@ -20,8 +20,9 @@ thread_local std::string message;
 thread_local std::string handedOut;
 thread_local Devices *threadDevices = nullptr;
 
-// Address space for device memory, never given out twice: what has been freed stays recognizable.
-constexpr size_t addressSpace = size_t(1) << 40;
+// Address space for device memory, never given out twice: what has been freed stays recognizable. Tests load hundreds of
+// emulators into one process, which has room for 512 of this size.
+constexpr size_t addressSpace = size_t(1) << 38;
 
 uintptr_t reserve() {
   void *start = mmap(nullptr, addressSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -312,7 +312,7 @@ void Links::fail(const std::string &reason) {
 
 void Links::close() {
   for (uint32_t other = 0; other < size; other++) {
-    if (other == rank) continue;
+    if (other == rank || outboxes[other].isClosed) continue;
     outboxes[other].parcels.push_back(Parcel{{0, 0, 0, Signature{goodbye, 0, 0, 0, 0}, 0}, {}});
     outboxes[other].isClosed = true;
   }

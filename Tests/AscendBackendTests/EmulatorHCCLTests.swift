@@ -221,7 +221,7 @@ import Testing
     },
     Refusal(testDescription: "what is received overlaps") {
       let memory = try $0.bench.allocate(64)
-      return try $0.allToAll(memory, memory + 4, sending: [1, 1], receiving: [1, 1])
+      return try $0.allToAll(memory, memory + 16, sending: [1, 1], receiving: [1, 1])
     },
     Refusal(testDescription: "not in device memory") {
       let host = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
