@@ -191,6 +191,8 @@ void reportAtExit() {
   const char *path = std::getenv("HYVIDEO_ASCEND_EMULATOR_REPORT");
   FILE *file = path ? std::fopen(path, "a") : nullptr;
   if (!file) return;
+  // In one piece: processes share the file.
+  std::setvbuf(file, nullptr, _IOFBF, 1 << 20);
   // A device's own thread may still be giving back what the program let go of last.
   for (int i = 0; i < 200 && ascend_emulator_leaks(nullptr, 0) > 0; i++) usleep(10000);
   std::vector<char> text(1 << 20);

@@ -37,7 +37,8 @@ struct GenerateCommand: ParsableCommand {
     try RankLauncher.launch(ranks, threads: device.threads)
     let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.
-    let plan = try prepared(session)
+    var plan = try prepared(session)
+    try plan.joinDevices(session)
     let profile = try RunProfile(output, plan: plan)
     let observer = RunObserver(plan.progress, isMuted: !session.isFirst, device: plan.device)
     observer.plannedStepSeconds = plan.forecast?.trustedStepSeconds

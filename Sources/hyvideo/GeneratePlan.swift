@@ -42,10 +42,15 @@ struct GeneratePlan {
   /// The run to go on with and its file.
   let resumed: (path: String, run: SavedRun)?
   /// The ranks that make each video together.
-  let group: any ProcessGroup
+  private(set) var group: any ProcessGroup
   let sharing: RankSharing
   /// What the run will need.
   var forecast: Forecast?
+
+  /// Lets the ranks send each other tensors from device to device, where they have such. All ranks call this.
+  mutating func joinDevices(_ session: RankSession) throws {
+    group = try session.together { try device.group(session.group) }
+  }
 
   /// - Parameters:
   ///   - saved: the run to go on with; the plan must be its own.

@@ -73,7 +73,7 @@ struct VerifyCommand: ParsableCommand {
   ) throws -> RankVerification? {
     observer.note(
       "on \(session.group.size) ranks, Ulysses \(sharing.layout.ulysses) x ring \(sharing.layout.ring)")
-    let groups = try sharing.groups(session.group)
+    let groups = try sharing.groups(session.together { try plan.device.group(session.group) })
     let found = try plan.run(plan.pipeline(observer, groups.ranks, groups.halves), observer)
     // Ranks that do not agree with each other would drift apart.
     let digests = try session.group.allGather(Array(found.digest.utf8))
@@ -111,7 +111,7 @@ struct VerifyCommand: ParsableCommand {
     let contexts = device.backends(streamsWeights: false).contexts()
     try VideoPipeline(model, in: contexts, observer: RunObserver(.none, isMuted: true)).verify([request])
     return VerificationPlan(
-      model: model, request: request, sharings: sharings, contexts: contexts, hasOwnMemory: device.hasOwnMemory,
+      model: model, request: request, sharings: sharings, contexts: contexts, device: device,
       checkpointDigest: try GeneratePlan.digest(of: model), ranks: session.group.size)
   }
 
@@ -138,7 +138,7 @@ struct VerificationPlan {
   /// The layouts that are compared: how attention is shared differs, nothing else.
   let sharings: [RankSharing]
   let contexts: StageContexts
-  let hasOwnMemory: Bool
+  let device: any ComputeDevice
   let checkpointDigest: String
   let ranks: Int
 
@@ -161,7 +161,7 @@ struct VerificationPlan {
     _ observer: RunObserver, _ ranks: SequenceGroup = SequenceGroup(), _ halves: GuidanceHalves? = nil
   ) -> VideoPipeline {
     VideoPipeline(
-      model, in: contexts, ranks: ranks, halves: halves, keepsNetworks: !hasOwnMemory, observer: observer)
+      model, in: contexts, ranks: ranks, halves: halves, keepsNetworks: !device.hasOwnMemory, observer: observer)
   }
 
   /// Makes the video.

@@ -11,17 +11,19 @@ extension Program {
   }
 
   /// Runs ranks with the same arguments and waits for them.
-  static func run(ranks: Int, _ arguments: [String]) throws -> Result {
-    try run([(ranks, arguments)])
+  static func run(ranks: Int, _ arguments: [String], environment: [String: String] = [:]) throws -> Result {
+    try run([(ranks, arguments)], environment: environment)
   }
 
   /// Runs ranks of several kinds and waits for them.
   /// - Parameter others: the program of all kinds but the first.
-  static func run(_ kinds: [(ranks: Int, arguments: [String])], others: String = path) throws -> Result {
+  static func run(
+    _ kinds: [(ranks: Int, arguments: [String])], others: String = path, environment: [String: String] = [:]
+  ) throws -> Result {
     let words = kinds.enumerated().flatMap { index, kind in
       (index > 0 ? [":"] : []) + ["-n", "\(kind.ranks)", index == 0 ? path : others] + kind.arguments
     }
-    return try run(program: launcher[0], Array(launcher[1...]) + words)
+    return try run(program: launcher[0], Array(launcher[1...]) + words, environment: environment)
   }
 
   /// Starts ranks and does not wait for them.

@@ -1,4 +1,5 @@
 import AscendBackend
+import Collectives
 import Foundation
 import Generation
 import Layers
@@ -38,6 +39,10 @@ final class AscendNPU: ComputeDevice {
         device: device, activationType: precisions.transformer, streamsWeights: streamsWeights),
       // Half a gigabyte, used tile after tile.
       autoencoder: AscendBackend(device: device, activationType: precisions.autoencoder))
+  }
+
+  func group(_ hosts: any ProcessGroup) throws -> any ProcessGroup {
+    hosts.size == 1 ? hosts : try HCCLProcessGroup(hosts, device: device)
   }
 
   func takeMemoryPeak() -> Int? {

@@ -1,3 +1,4 @@
+import Collectives
 import Generation
 import Layers
 import TensorOps
@@ -20,6 +21,11 @@ protocol ComputeDevice: AnyObject {
   /// - Parameter streamsWeights: whether weights stay with the host and are brought as they are used.
   func backends(streamsWeights: Bool) -> StageBackends
 
+  /// The group that carries the tensors of a run between its ranks' devices; all ranks call this.
+  /// - Parameter hosts: the ranks as processes.
+  /// - Throws: `CollectiveError` where the devices do not reach each other.
+  func group(_ hosts: any ProcessGroup) throws -> any ProcessGroup
+
   /// The most bytes of the device's own memory that tensors have used since the last call; nil where it has none.
   func takeMemoryPeak() -> Int?
 
@@ -34,6 +40,7 @@ protocol ComputeDevice: AnyObject {
 }
 
 extension ComputeDevice {
+  func group(_ hosts: any ProcessGroup) -> any ProcessGroup { hosts }
   func takeMemoryPeak() -> Int? { nil }
   func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder { base }
 }

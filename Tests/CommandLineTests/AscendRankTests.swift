@@ -1,0 +1,57 @@
+import Checkpoints
+import Foundation
+import StrictJSON
+import TensorCore
+import TensorTesting
+import Testing
+
+/// Ranks that are processes, each with an emulated NPU of its own.
+@Suite(.serialized) struct AscendRankTests {
+  private static func settings(_ folder: TemporaryFolder, _ name: String) -> [String] {
+    [
+      "generate", "--prompt", "A red ball moves from left to right on a black background.", "--seed", "3", "--device",
+      "ascend", "--infer-steps", "2", "--video-size", "48", "80", "--video-length", "5", "--progress", "none",
+      "--output", folder.path("\(name)/"), "--save-latents", folder.path("\(name).latents"), "--report",
+      folder.path("\(name).json"),
+    ]
+  }
+
+  private func latents(_ path: String) throws -> Tensor {
+    try #require(try Checkpoint(path: path)["latents"]).tensor
+  }
+
+  @Test(arguments: [(2, 1), (1, 2), (2, 2)])
+  func `NPUs make the video of one, from device to device, and break no rule`(_ ulysses: Int, _ ring: Int) throws {
+    let folder = TemporaryFolder()
+    let count = ulysses * ring
+    let emulator = EmulatedDevices(report: folder.path("emulator"), ["DEVICES": "\(count)"])
+    let one = try Program.run(Self.settings(folder, "one"), environment: emulator.environment)
+    #expect(one.status == 0, "\(one.errors)")
+    let many = try Program.run(
+      ranks: count,
+      Self.settings(folder, "many") + ["--ulysses-degree", "\(ulysses)", "--ring-degree", "\(ring)"],
+      environment: emulator.environment)
+    #expect(many.status == 0, "\(many.errors)")
+    // Joining attention of parts rounds to bfloat16 in other places.
+    expectClose(
+      try latents(folder.path("many.latents")), try latents(folder.path("one.latents")), relative: 2e-2, "latents")
+    let comparison = try Program.run(["compare", folder.path("one/"), folder.path("many/"), "--json"])
+    let psnr = try JSONValue(bytes: Array(comparison.output.utf8), file: "output").object?["psnr_db"]?.double
+    #expect(psnr ?? 0 >= 35, "\(comparison.output) \(comparison.errors)")
+    #expect(try emulator.report(processes: 1 + count) == [])
+    let report = try JSONValue(contentsOf: folder.path("many.json")).object
+    #expect(report?["ranks"]?.int == count && report?["bytes_sent"]?.int ?? 0 > 0)
+  }
+
+  @Test func `devices that vanish end the run with an error, and what was computed is kept`() throws {
+    let folder = TemporaryFolder()
+    let emulator = EmulatedDevices(
+      report: folder.path("emulator"), ["DEVICES": "2", "FAIL_COLLECTIVE": "60", "SECONDS": "20"])
+    let result = try Program.run(
+      ranks: 2, Self.settings(folder, "many") + ["--ulysses-degree", "2"], environment: emulator.environment)
+    #expect(result.status != 0)
+    #expect(
+      result.errors.contains("HcclAlltoAllV") && result.errors.contains("vanished, on demand"), "\(result.errors)")
+    #expect(try latents(folder.path("many.latents")).count > 0)
+  }
+}
