@@ -1,11 +1,13 @@
-"""Times hyvideo and its peers in turns, ours, theirs, ours, theirs, and prints ratios: above one we are faster.
+"""Times hyvideo and its peers in turns, ours, theirs, ours, theirs, and prints a table of ratios: above one we are faster.
 
     python compare.py                              # every row
     python compare.py double-block attention       # rows whose name contains a word
+    python compare.py --instructions avx2          # both sides without AVX-512 and bf16 instructions
     python compare.py --rounds 5 --json linear
 
-Each turn is a process of its own with one warm-up. Ratios are those of medians over the rounds, by the wall clock and by processor
-time; the second holds also on a machine that does other work. One row is the whole demo video, from process start to mp4.
+Each turn is a process of its own with one warm-up (rows of minutes have none and fewer rounds). Ratios are those of medians over the
+rounds, by the wall clock and by processor time (in brackets); the second holds also on a machine that does other work. Two rows are whole
+commands: the demo video, from process start to mp4, and `--version`.
 """
 
 import argparse
@@ -21,26 +23,41 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROMPT = "A red ball moves from left to right on a black background."
+# What makes both sides use AVX2 alone: oneDNN and Swift's own code here; PyTorch's kernels, its oneDNN and MKL there.
+INSTRUCTIONS = {
+    "native": {},
+    "avx2": {
+        "DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
 
 
-def row(name, kind, ours, peers, **shape):
-    return {"name": name, "kind": kind, "ours": ours, "peers": peers, "shape": shape}
+def row(name, kind, ours, peers, most_rounds=None, warm_up=True, precision=None, **shape):
+    return {"name": name, "kind": kind, "ours": ours, "peers": peers, "most_rounds": most_rounds, "warm_up": warm_up,
+            "precision": precision, "shape": shape}
 
 
+# PyTorch with weights and activations of one type; ggml with 16-bit weights, keys and values and float32 activations.
+BOTH = ("f32", "bf16")
+ALL = (*BOTH, "ggml")
+GGML_TYPES = {"linear": "bf16", "attention": "f16"}
 ROWS = [
-    row("linear 3072 to 12288", "linear", "bf16", ("f32", "bf16"), tokens=2304),
-    row("linear 3072 to 3072", "linear", "bf16", ("f32", "bf16"), tokens=2304, outputs=3072),
-    row("linear 12288 to 3072", "linear", "bf16", ("f32", "bf16"), tokens=2304, width=12288, outputs=3072),
-    row("attention 2048", "attention", None, ("f32", "bf16"), tokens=2048, text_tokens=0),
-    row("attention 4096", "attention", None, ("f32", "bf16"), tokens=4096, text_tokens=0),
-    row("attention 8192", "attention", None, ("f32", "bf16"), tokens=8192, text_tokens=0),
-    row("double-block 2048", "double-block", "bf16", ("f32", "bf16"), tokens=2048, text_tokens=256),
-    row("single-block 2048", "single-block", "bf16", ("f32", "bf16"), tokens=2048, text_tokens=256),
-    row("double-block 8192", "double-block", "bf16", ("f32", "bf16"), tokens=8192, text_tokens=256),
-    row("single-block 8192", "single-block", "bf16", ("f32", "bf16"), tokens=8192, text_tokens=256),
-    row("vae 17x128", "vae", "f16", ("f32",), frames=17, size=128),
-    row("vae 65x256", "vae", "f16", ("f32",), frames=65, size=256),
-    row("text-encoder layer", "text-encoder", "f16", ("f32", "bf16"), tokens=351),
+    row("linear 3072 to 12288", "linear", "bf16", ALL, tokens=2304),
+    row("linear 3072 to 3072", "linear", "bf16", ALL, tokens=2304, outputs=3072),
+    row("linear 12288 to 3072", "linear", "bf16", ALL, tokens=2304, width=12288, outputs=3072),
+    row("attention 2048", "attention", None, ALL, tokens=2048, text_tokens=0),
+    row("attention 4096", "attention", None, ALL, tokens=4096, text_tokens=0),
+    row("attention 8192", "attention", None, ALL, tokens=8192, text_tokens=0, most_rounds=2),
+    row("double-block 2048", "double-block", "bf16", BOTH, tokens=2048, text_tokens=256),
+    row("single-block 2048", "single-block", "bf16", BOTH, tokens=2048, text_tokens=256),
+    row("double-block 8192", "double-block", "bf16", BOTH, tokens=8192, text_tokens=256, most_rounds=1, warm_up=False),
+    row("single-block 8192", "single-block", "bf16", BOTH, tokens=8192, text_tokens=256, most_rounds=1, warm_up=False),
+    row("vae 17x128", "vae", "f16", ("f32",), frames=17, size=128, most_rounds=2),
+    row("vae 65x256", "vae", "f16", ("f32",), frames=65, size=256, most_rounds=1, warm_up=False),
+    row("text-encoder layer", "text-encoder", "f16", BOTH, tokens=351),
+    # An approximation, for processors with bfloat16 instructions.
+    row("double-block 2048, --precision bf16", "double-block", "bf16", BOTH, precision="bf16", tokens=2048, text_tokens=256),
+    row("single-block 2048, --precision bf16", "single-block", "bf16", BOTH, precision="bf16", tokens=2048, text_tokens=256),
 ]
 
 
@@ -51,13 +68,18 @@ def parse():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=1, help="timed runs of each turn")
+    parser.add_argument("--instructions", choices=INSTRUCTIONS, default="native", help="what both sides may use")
+    parser.add_argument("--peers", nargs="*", choices=ALL, default=ALL, help="which peers, where a row has them")
+    parser.add_argument("--ours", action="store_true", help="without any peer")
     parser.add_argument("--json", action="store_true", help="one JSON object per row instead of a table")
     return parser.parse_args()
 
 
-def measured(command):
+def measured(options, command):
     """The last line of a command's output as JSON."""
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    environment = os.environ | INSTRUCTIONS[options.instructions]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    return json.loads(output.splitlines()[-1])
 
 
 def flags(options, shape, dtype):
@@ -81,25 +103,40 @@ def summary(name, turns):
         result["peers"][peer] = theirs | {
             "ratio": theirs["seconds_median"] / ours["seconds_median"],
             "ratio_processor": theirs["processor_seconds_median"] / ours["processor_seconds_median"],
-            "ratio_memory": theirs["peak_rss_bytes"] / ours["peak_rss_bytes"]}
+            "ratio_memory": ours["peak_rss_bytes"] / theirs["peak_rss_bytes"]}
     return result
 
 
+def chosen(options, peers):
+    return () if options.ours else tuple(peer for peer in peers if peer in options.peers)
+
+
+def theirs(options, entry, peer):
+    """The command that does a row's work with a peer."""
+    if peer == "ggml":
+        return [sys.executable, HERE / "ggml_kinds.py", entry["kind"],
+                *flags(options, entry["shape"], GGML_TYPES[entry["kind"]])]
+    return [sys.executable, HERE / "kinds.py", entry["kind"], *flags(options, entry["shape"], peer),
+            *([] if entry["warm_up"] else ["--no-warm-up"])]
+
+
 def compare(options, entry):
-    turns = {"ours": []} | {peer: [] for peer in entry["peers"]}
-    for _ in range(options.rounds):
-        turns["ours"].append(measured(
-            [options.hyvideo, "bench", entry["kind"], "--json", *flags(options, entry["shape"], entry["ours"])]))
-        for peer in entry["peers"]:
-            turns[peer].append(measured(
-                [sys.executable, HERE / "kinds.py", entry["kind"], *flags(options, entry["shape"], peer)]))
+    peers = chosen(options, entry["peers"])
+    turns = {"ours": []} | {peer: [] for peer in peers}
+    for _ in range(min(options.rounds, entry["most_rounds"] or options.rounds)):
+        turns["ours"].append(measured(options, [
+            options.hyvideo, "bench", entry["kind"], "--json", *flags(options, entry["shape"], entry["ours"]),
+            *(["--precision", entry["precision"]] if entry["precision"] else [])]))
+        for peer in peers:
+            turns[peer].append(measured(options, theirs(options, entry, peer)))
     return summary(entry["name"], turns)
 
 
-def timed(command):
+def timed(options, command):
     """Wall time, processor time and largest resident size of a whole command."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | INSTRUCTIONS[options.instructions])
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         raise SystemExit(f"{command[0]} failed")
@@ -109,28 +146,39 @@ def timed(command):
 
 
 def demo(options):
-    turns = {"ours": [], "f32": [], "bf16": []}
+    peers = chosen(options, BOTH)
+    turns = {"ours": []} | {peer: [] for peer in peers}
+    names = {"f32": "float32", "bf16": "bfloat16"}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.rounds):
-            turns["ours"].append(timed(
-                [options.hyvideo, "generate", "--prompt", PROMPT, "--seed", "42", "--threads", str(options.threads),
-                 "--output", f"{folder}/ours.mp4"]))
-            for peer, dtype in (("f32", "float32"), ("bf16", "bfloat16")):
-                turns[peer].append(timed(
-                    [sys.executable, HERE / "demo_pipeline.py", "--dtype", dtype, "--threads", str(options.threads),
-                     "--output", f"{folder}/theirs.mp4"]))
+            turns["ours"].append(timed(options, [
+                options.hyvideo, "generate", "--prompt", PROMPT, "--seed", "42", "--threads", str(options.threads),
+                "--output", f"{folder}/ours.mp4"]))
+            for peer in peers:
+                turns[peer].append(timed(options, [
+                    sys.executable, HERE / "demo_pipeline.py", "--dtype", names[peer], "--threads", str(options.threads),
+                    "--output", f"{folder}/theirs.mp4"]))
     return summary("demo, cold process", turns)
 
 
-def show(result):
+def version(options):
+    return summary("--version", {"ours": [timed(options, [options.hyvideo, "--version"]) for _ in range(11)]})
+
+
+HEADER = ["row", "seconds", "share of peak", "memory", *(text for peer in ALL for text in (f"to {peer}", "of its memory"))]
+
+
+def cells(result):
+    """A row of the table."""
     ours = result["ours"]
     share = "" if "share_of_peak" not in ours else (
-        f", {100 * ours['share_of_peak']:.0f} % of peak ({100 * ours['share_of_peak_processor']:.0f} % by processor time)")
-    print(f"{result['name']}: {ours['seconds_median']:.3g} s{share}, {ours['peak_rss_bytes'] / 1e9:.2f} GB")
-    for peer, theirs in result["peers"].items():
-        print(f"  to {peer}: {theirs['ratio']:.2f} times as fast ({theirs['ratio_processor']:.2f} by processor time), "
-              f"{1 / theirs['ratio_memory']:.2f} of its memory")
-    sys.stdout.flush()
+        f"{ours['share_of_peak']:.2f} ({ours['share_of_peak_processor']:.2f})")
+    line = [result["name"], f"{ours['seconds_median']:.3g}", share, f"{ours['peak_rss_bytes'] / 1e9:.2f} GB"]
+    for peer in ALL:
+        theirs = result["peers"].get(peer)
+        line += ["", ""] if theirs is None else [
+            f"{theirs['ratio']:.2f} ({theirs['ratio_processor']:.2f})", f"{theirs['ratio_memory']:.2f}"]
+    return line
 
 
 def main():
@@ -140,10 +188,13 @@ def main():
         return not options.words or any(word in name for word in options.words)
 
     jobs = [(entry["name"], lambda entry=entry: compare(options, entry)) for entry in ROWS]
-    for name, job in [*jobs, ("demo, cold process", lambda: demo(options))]:
+    jobs += [("demo, cold process", lambda: demo(options)), ("--version", lambda: version(options))]
+    if not options.json:
+        print("| " + " | ".join(HEADER) + " |\n" + "|---" * len(HEADER) + "|", flush=True)
+    for name, job in jobs:
         if wanted(name):
             result = job()
-            print(json.dumps(result), flush=True) if options.json else show(result)
+            print(json.dumps(result) if options.json else "| " + " | ".join(cells(result)) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def parse():
     parser.add_argument("--dtype", choices=DTYPES, default="f32", help="of weights and activations")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--runs", type=int, default=3, help="timed runs after a warm-up; the median counts")
+    parser.add_argument("--no-warm-up", action="store_true", help="for work of minutes, whose first run is like the others")
     return parser.parse_args()
 
 
@@ -97,14 +98,17 @@ def main():
     with torch.no_grad():
         run = make(torch, shape, dtype) if make else block(torch, shape, dtype, options.kind)
         seconds, processor = [], []
-        for _ in range(options.runs + 1):
+        if not options.no_warm_up:
+            run()
+        for _ in range(options.runs):
             wall, used = time.perf_counter(), time.process_time()
             run()
             seconds.append(time.perf_counter() - wall)
             processor.append(time.process_time() - used)
+    capability = torch.backends.cpu.get_cpu_capability()
     print(json.dumps({
-        "kind": options.kind, "shape": shape, "dtype": options.dtype, "threads": options.threads,
-        "seconds_median": statistics.median(seconds[1:]), "processor_seconds_median": statistics.median(processor[1:]),
+        "instructions": capability, "kind": options.kind, "shape": shape, "dtype": options.dtype, "threads": options.threads,
+        "seconds_median": statistics.median(seconds), "processor_seconds_median": statistics.median(processor),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 

@@ -21,11 +21,16 @@ extension CPUBackend {
   /// processor has them; the larger of the two counts. Rates are those of processor time, so that other work on the
   /// machine lowers them little.
   public func measurePeak() -> ProcessorPeak {
-    let vectors = total { PeakLoops.median(slices: 15) { PeakLoops.multiplyAdds() } }
-    let products = total { PeakLoops.products() }
     let bytes = max(32 << 20, (256 << 20) / threads)
     let memory = total { PeakLoops.reading(byteCount: bytes) }
-    return ProcessorPeak(operationsPerSecond: max(vectors, products), bytesPerSecond: memory)
+    return ProcessorPeak(operationsPerSecond: measureOperations(slices: 15), bytesPerSecond: memory)
+  }
+
+  /// The operations alone, multiplications and additions per second: with few slices quick enough to be measured between the runs
+  /// of a benchmark.
+  public func measureOperations(slices: Int = 5) -> Double {
+    let vectors = total { PeakLoops.median(slices: slices) { PeakLoops.multiplyAdds() } }
+    return max(vectors, total { PeakLoops.products(slices: slices) })
   }
 
   /// The sum of what all threads reach at the same time.
@@ -88,13 +93,13 @@ private enum PeakLoops {
   }
 
   /// Operations per second of products whose three matrices fit a core's cache; 0 where oneDNN fails.
-  static func products() -> Double {
+  static func products(slices: Int) -> Double {
     let size = 192
     return Scratch.with(count: 3 * size * size) { memory in
       memory.update(repeating: 1, count: 3 * size * size)
       let right = OneDNN.Factor(
         address: UnsafePointer(memory + size * size), rowStride: size, isTransposed: false)
-      return median(slices: 15) {
+      return median(slices: slices) {
         for _ in 0..<16 {
           do throws(BackendError) {
             try OneDNN.multiply(

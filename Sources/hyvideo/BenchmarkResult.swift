@@ -31,6 +31,8 @@ struct BenchmarkResult: Encodable {
   let device: String
   let shape: [String: Int]
   let dtype: String
+  /// The type of the transformer's activations.
+  let precision: String
   let threads: Int
   let runs: Int
   /// Medians; nil for the peak itself. Processor time is that of all threads together.
@@ -53,7 +55,7 @@ struct BenchmarkResult: Encodable {
   var ranks: RankBenchmarkResult?
 
   enum CodingKeys: String, CodingKey {
-    case kind, device, shape, dtype, threads, runs, gflops, overhead, ranks
+    case kind, device, shape, dtype, precision, threads, runs, gflops, overhead, ranks
     case secondsMedian = "seconds_median"
     case processorSecondsMedian = "processor_seconds_median"
     case peakGflops = "peak_gflops"
@@ -66,14 +68,15 @@ struct BenchmarkResult: Encodable {
 
   /// - Parameters:
   ///   - operations: of one run.
-  ///   - peak: operations per second.
+  ///   - peaks: operations per second, measured before the first run and after each; or one for all.
   ///   - bandwidth: bytes per second.
   ///   - dtype: what weights in a file are stored as.
   ///   - device: what has done the work.
   init(
-    _ request: BenchmarkRequest, timer: BenchmarkTimer, operations: Double, peak: Double, bandwidth: Double,
+    _ request: BenchmarkRequest, timer: BenchmarkTimer, operations: Double, peaks: [Double], bandwidth: Double,
     peakRSSBytes: Int, dtype: String? = nil, overhead: BenchmarkOverhead? = nil, device: any ComputeDevice
   ) {
+    precision = device.precisions.transformer.word
     self.overhead = overhead
     self.device = device.name
     kind = request.kind.rawValue
@@ -84,13 +87,18 @@ struct BenchmarkResult: Encodable {
     runs = timer.seconds.count
     secondsMedian = Self.median(timer.seconds)
     processorSecondsMedian = Self.median(timer.processorSeconds)
-    let rate = secondsMedian.map { operations / $0 } ?? peak
-    gflops = rate / 1e9
+    let peak = Self.median(peaks) ?? 0
+    gflops = (secondsMedian.map { operations / $0 } ?? peak) / 1e9
     peakGflops = peak / 1e9
-    shareOfPeak = rate / peak
+    func share(_ seconds: [Double]) -> Double {
+      let shares = seconds.enumerated().map { index, seconds in
+        operations / seconds / (peaks.count > 1 ? (peaks[index] + peaks[index + 1]) / 2 : peak)
+      }
+      return Self.median(shares) ?? 1
+    }
+    shareOfPeak = share(timer.seconds)
     shareOfPeakProcessor =
-      device.hasOwnMemory
-      ? nil : processorSecondsMedian.map { operations / ($0 / Double(timer.threads)) / peak } ?? 1
+      device.hasOwnMemory ? nil : share(timer.processorSeconds.map { $0 / Double(timer.threads) })
     memoryGigabytesPerSecond = bandwidth / 1e9
     self.peakRSSBytes = peakRSSBytes
   }
@@ -112,7 +120,8 @@ struct BenchmarkResult: Encodable {
   var text: String {
     let sizes = shape.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
     var lines = [
-      "\(kind)\(sizes.isEmpty ? "" : ": " + sizes), \(dtype), " + (device == "cpu" ? "\(threads) threads" : device)
+      "\(kind)\(sizes.isEmpty ? "" : ": " + sizes), weights \(dtype), activations \(precision), "
+        + (device == "cpu" ? "\(threads) threads" : device)
     ]
     if let secondsMedian, let processorSecondsMedian {
       lines.append(
