@@ -50,6 +50,8 @@ extension ConformanceCase {
     Problem(batch: 2, queries: [65], keys: [127], heads: 4, keyHeads: 4, size: 8),
     Problem(queries: [129], keys: [200], size: 128),
     Problem(queries: [300], keys: [1], heads: 1, keyHeads: 1, size: 5),
+    Problem(queries: [250], keys: [530], heads: 3, keyHeads: 1, size: 128),
+    Problem(queries: [70], keys: [600], heads: 1, keyHeads: 1, size: 272),
     Problem(queries: [130], keys: [1100], heads: 1, keyHeads: 1, size: 24),
     Problem(queries: [96], keys: [96], heads: 1, keyHeads: 1, size: 512),
     Problem(batch: 2, queries: [40], keys: [40], heads: 1, keyHeads: 1, size: 512),

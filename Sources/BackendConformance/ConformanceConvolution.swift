@@ -3,7 +3,8 @@ import TensorOps
 
 extension ConformanceCase {
   /// Causal convolutions.
-  public static let convolution = convolutionShapes + convolutionUpsamplings + convolutionFormats + convolutionViews
+  public static let convolution =
+    convolutionShapes + convolutionUpsamplings + convolutionFormats + convolutionViews + normalizedConvolutions
 
   /// What a convolution is asked to do: `input` is `[B, C, F, H, W]`.
   private struct Problem: Sendable {
@@ -16,11 +17,13 @@ extension ConformanceCase {
     var hasResidual = false
     /// The axis along which the input and the residual are slices.
     var slicedAxis: Int?
+    /// Of a normalization before it, if there is one.
+    var groups: Int?
 
     var name: String {
       "causalConvolution \(input) to \(outputs), kernel \(kernel), upsampling \(upsampling.time) and "
         + "\(upsampling.space), \(format), bias \(hasBias), residual \(hasResidual)"
-        + (slicedAxis.map { ", slices along \($0)" } ?? "")
+        + (slicedAxis.map { ", slices along \($0)" } ?? "") + (groups.map { ", after \($0) groups" } ?? "")
     }
 
     var conformance: ConformanceCase {
@@ -35,6 +38,14 @@ extension ConformanceCase {
         var residual: Tensor?
         if hasResidual {
           residual = try slicedAxis.map { try inputs.slice(output, axis: $0) } ?? inputs.tensor(output)
+        }
+        if let groups {
+          let norm = GroupNormalization(
+            groups: groups, weight: try inputs.weight([input[1]], mean: 1), bias: try inputs.weight([input[1]]),
+            epsilon: 1e-6, activation: .silu)
+          return [
+            try inputs.backend.causalConvolution(x, after: norm, weight: weight, bias: bias, residual: residual)
+          ]
         }
         return [
           try inputs.backend.causalConvolution(
@@ -83,6 +94,18 @@ extension ConformanceCase {
       Problem(input: [1, 8, 3, 3, 4], outputs: 16, upsampling: Upsampling(time: 2, space: 2), format: format),
     ].map(\.conformance)
   }
+
+  /// Frames enough that windows slide, borders on all sides, the outputs that take another way.
+  private static let normalizedConvolutions = [
+    Problem(input: [1, 16, 2, 33, 35], outputs: 16, hasResidual: true, groups: 4),
+    Problem(input: [2, 48, 5, 4, 3], outputs: 16, hasBias: false, groups: 3),
+    Problem(input: [2, 8, 40, 6, 5], outputs: 12, hasResidual: true, groups: 2),
+    Problem(input: [1, 8, 70, 3, 2], outputs: 9, groups: 8),
+    Problem(input: [1, 128, 2, 6, 5], outputs: 3, groups: 32),
+    Problem(input: [1, 16, 3, 5, 4], outputs: 16, kernel: 1, groups: 4),
+    Problem(input: [2, 6, 3, 5, 7], outputs: 10, hasResidual: true, slicedAxis: 1, groups: 2),
+    Problem(input: [1, 6, 3, 5, 7], outputs: 10, slicedAxis: 3, groups: 6),
+  ].map(\.conformance)
 
   private static let convolutionViews = (0..<5).flatMap { axis in
     [

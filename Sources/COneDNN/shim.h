@@ -13,6 +13,15 @@ typedef const_dnnl_memory_desc_t onednn_layout;
 typedef const dnnl_memory_desc_t *onednn_layout;
 #endif
 
+// Whether oneDNN uses vectors of 512 bits, and bfloat16 instructions: what the processor has and DNNL_MAX_CPU_ISA allows.
+static inline bool onednn_has_wide_vectors(void) {
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
+static inline bool onednn_has_bfloat16(void) {
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 // A direct 3-D convolution, stride 1, no padding, batch 1, float32, channels last: source [T, H, W, C], result [T', H', W', O].
 // One primitive may run on many threads at once: its scratch memory comes from the caller.
 typedef struct {
@@ -208,6 +217,109 @@ static inline dnnl_status_t onednn_convolution_run(
   if (status == dnnl_success) status = dnnl_primitive_execute(c->primitive, stream, 5, arguments);
   if (status == dnnl_success) status = dnnl_stream_wait(stream);
   for (int i = 0; i < 5; i++)
+    if (arguments[i].memory) dnnl_memory_destroy(arguments[i].memory);
+  if (stream) dnnl_stream_destroy(stream);
+  return status;
+}
+
+// A product of bfloat16 or float32 matrices with a float32 result: [rows, inner] · [inner, columns], the left one dense. The right one is dense as
+// it is named, or stored as [columns, inner] where `transposed`. Rows of the result are `stride` elements apart; with `accumulate`
+// it is added to what is there. One primitive may run on many threads at once: its scratch memory comes from the caller.
+typedef struct {
+  int64_t rows, columns, inner, stride;
+  bool bfloat16, transposed, accumulate;
+} onednn_product_extents;
+
+typedef struct {
+  dnnl_primitive_t primitive;
+  dnnl_primitive_desc_t description;
+  size_t scratch_bytes;
+} onednn_product;
+
+static inline void onednn_product_destroy(onednn_product *p) {
+  if (p->primitive) dnnl_primitive_destroy(p->primitive);
+  if (p->description) dnnl_primitive_desc_destroy(p->description);
+  p->primitive = NULL;
+  p->description = NULL;
+}
+
+static inline dnnl_status_t onednn_product_create(
+    dnnl_engine_t engine, const onednn_product_extents *e, onednn_product *out) {
+  onednn_product p = {0};
+  dnnl_dims_t left = {e->rows, e->inner}, right = {e->inner, e->columns}, result = {e->rows, e->columns};
+  dnnl_dims_t strides = {e->stride, 1};
+  dnnl_format_tag_t order = e->transposed ? dnnl_ba : dnnl_ab;
+  dnnl_data_type_t type = e->bfloat16 ? dnnl_bf16 : dnnl_f32;
+  dnnl_primitive_attr_t attributes = NULL;
+  dnnl_post_ops_t operations = NULL;
+  dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
+  if (status == dnnl_success) status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+  if (status == dnnl_success && e->accumulate) {
+    status = dnnl_post_ops_create(&operations);
+#if DNNL_VERSION_MAJOR >= 3
+    if (status == dnnl_success) status = dnnl_post_ops_append_sum(operations, 1, 0, dnnl_f32);
+#else
+    if (status == dnnl_success) status = dnnl_post_ops_append_sum(operations, 1);
+#endif
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attributes, operations);
+  }
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_memory_desc_t a = NULL, b = NULL, c = NULL;
+  if (status == dnnl_success) status = dnnl_memory_desc_create_with_tag(&a, 2, left, type, dnnl_ab);
+  if (status == dnnl_success) status = dnnl_memory_desc_create_with_tag(&b, 2, right, type, order);
+  if (status == dnnl_success) status = dnnl_memory_desc_create_with_strides(&c, 2, result, dnnl_f32, strides);
+  if (status == dnnl_success)
+    status = dnnl_matmul_primitive_desc_create(&p.description, engine, a, b, NULL, c, attributes);
+  dnnl_memory_desc_t owned[] = {a, b, c};
+  for (int i = 0; i < 3; i++)
+    if (owned[i]) dnnl_memory_desc_destroy(owned[i]);
+#else
+  dnnl_memory_desc_t a, b, c;
+  dnnl_matmul_desc_t matmul;
+  if (status == dnnl_success) status = dnnl_memory_desc_init_by_tag(&a, 2, left, type, dnnl_ab);
+  if (status == dnnl_success) status = dnnl_memory_desc_init_by_tag(&b, 2, right, type, order);
+  if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&c, 2, result, dnnl_f32, strides);
+  if (status == dnnl_success) status = dnnl_matmul_desc_init(&matmul, &a, &b, NULL, &c);
+  if (status == dnnl_success) status = dnnl_primitive_desc_create(&p.description, &matmul, attributes, engine, NULL);
+#endif
+  if (status == dnnl_success) status = dnnl_primitive_create(&p.primitive, p.description);
+  if (operations) dnnl_post_ops_destroy(operations);
+  if (attributes) dnnl_primitive_attr_destroy(attributes);
+  if (status == dnnl_success) {
+    p.scratch_bytes = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(p.description, dnnl_query_scratchpad_md, 0));
+    *out = p;
+  } else {
+    onednn_product_destroy(&p);
+  }
+  return status;
+}
+
+// Multiplies on the calling thread's team.
+static inline dnnl_status_t onednn_product_run(
+    dnnl_engine_t engine, const onednn_product *p, const void *left, const void *right, float *result,
+    void *scratch) {
+  const struct {
+    int argument;
+    dnnl_query_t layout;
+    void *address;
+  } operands[] = {
+      {DNNL_ARG_SRC, dnnl_query_src_md, (void *)left},
+      {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, (void *)right},
+      {DNNL_ARG_DST, dnnl_query_dst_md, result},
+      {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, scratch},
+  };
+  dnnl_exec_arg_t arguments[4] = {{0}};
+  dnnl_stream_t stream = NULL;
+  dnnl_status_t status = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+  for (int i = 0; i < 4 && status == dnnl_success; i++) {
+    arguments[i].arg = operands[i].argument;
+    status = dnnl_memory_create(
+        &arguments[i].memory, dnnl_primitive_desc_query_md(p->description, operands[i].layout, 0), engine,
+        operands[i].address);
+  }
+  if (status == dnnl_success) status = dnnl_primitive_execute(p->primitive, stream, 4, arguments);
+  if (status == dnnl_success) status = dnnl_stream_wait(stream);
+  for (int i = 0; i < 4; i++)
     if (arguments[i].memory) dnnl_memory_destroy(arguments[i].memory);
   if (stream) dnnl_stream_destroy(stream);
   return status;

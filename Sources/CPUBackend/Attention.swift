@@ -3,8 +3,8 @@ public import TensorOps
 
 extension CPUBackend {
   /// Attention in tiles with a streaming softmax: scores of a tile of queries with a tile of keys exist at a time, and
-  /// no more. Batch items, heads and tiles of queries are shared out to the threads. A query that sees no key gets
-  /// zeros and `-∞`.
+  /// no more. Batch items, heads and tiles of queries are shared out to the threads; keys and values are packed once per head.
+  /// A query that sees no key gets zeros and `-∞`.
   public func attention(
     queries: [Tensor], keyValues: [KeyValue], scale: Float, mask: AttentionMask, logSumExp: Bool
   ) throws(BackendError) -> [AttentionOutput] {
@@ -33,28 +33,25 @@ extension CPUBackend {
       "attention: valid keys \(validKeys) for \(batch) items of \(keyCount) keys")
 
     let keys = keyValues.map { (HeadRows($0.key, in: self), HeadRows($0.value, in: self)) }
+    let extents = try AttentionExtents(
+      size: size, longestQueries: queries.map { $0.shape[1] }.max() ?? 0,
+      longestKeys: keyValues.map { $0.key.shape[1] }.max() ?? 0, threads: pool.threads, precision: precision, products)
     var outputs: [AttentionOutput] = []
-    var tasks: [AttentionTask] = []
+    var groups: [AttentionGroup] = []
     var position = 0
     for query in queries {
       let output = AttentionOutput(
         values: Tensor(uninitialized: query.shape),
         logSumExp: logSumExp ? Tensor(uninitialized: [batch, heads, query.shape[1]]) : nil)
-      let group = AttentionGroup(
-        queries: HeadRows(query, in: self), keyValues: keys, result: HeadRows(output.values, in: self),
-        logSumExp: output.logSumExp?.floats, scale: scale, firstPosition: position, causalBlock: mask.causalBlock,
-        validKeys: validKeys)
-      for item in 0..<batch {
-        for head in 0..<heads {
-          for tokens in AttentionTask.tiles(query.shape[1], heads: batch * heads, pool.threads) {
-            tasks.append(AttentionTask(group: group, item: item, head: head, tokens: tokens))
-          }
-        }
-      }
+      groups.append(
+        AttentionGroup(
+          queries: HeadRows(query, in: self), keyValues: keys, result: HeadRows(output.values, in: self),
+          logSumExp: output.logSumExp?.floats, scale: scale, firstPosition: position, causalBlock: mask.causalBlock,
+          validKeys: validKeys))
       position += query.shape[1]
       outputs.append(output)
     }
-    try pool.parallel(count: tasks.count) { (index) throws(BackendError) in try tasks[index].run() }
+    try AttentionSchedule(groups, batch: batch, extents).run(on: pool, products)
     return outputs
   }
 }

@@ -14,92 +14,72 @@ struct AttentionTask {
   let head: Int
   let tokens: Range<Int>
 
-  /// Measured (docs/speed.md): oneDNN packs keys and values for each product, so tiles are as large as the caches bear.
-  private static let queryTile = 512
-  static let keyTile = 512
-
-  /// Divides the queries into tiles, enough of them for all threads.
-  static func tiles(_ count: Int, heads: Int, _ threads: Int) -> [Range<Int>] {
-    let wanted = max(1, (2 * threads + heads - 1) / max(heads, 1))
-    let tiles = max((count + queryTile - 1) / queryTile, min(wanted, (count + 63) / 64))
-    return AttentionTask.tiles(count, into: tiles)
+  /// With products in registers.
+  func run(_ packed: PackedHead, _ extents: AttentionExtents, _ memory: UnsafeMutablePointer<Float>) {
+    let products = RegisterProducts(self, packed, memory: memory, scoreStride: extents.keyTile)
+    run(products, extents, memory + products.rows * extents.size)
   }
 
-  /// About equal ranges; oneDNN is fastest where their lengths are multiples of 64.
-  private static func tiles(_ count: Int, into tiles: Int) -> [Range<Int>] {
-    if count == 0 { return [] }
-    let length = count <= tiles * 64 ? (count + tiles - 1) / tiles : ((count + tiles - 1) / tiles + 63) / 64 * 64
-    return stride(from: 0, to: count, by: length).map { $0..<min($0 + length, count) }
+  /// With oneDNN's products.
+  func run<Number: ProductNumber>(
+    _ dense: DenseHead<Number>, _ cache: ProductCache, _ extents: AttentionExtents,
+    _ memory: UnsafeMutablePointer<Float>
+  ) throws(BackendError) {
+    let products = LibraryProducts(self, dense, cache, extents, memory: memory)
+    try run(products, extents, memory + LibraryProducts<Number>.count(rows: tokens.count, extents))
   }
 
-  func run() throws(BackendError) {
-    let rows = tokens.count
-    let size = group.queries.size
-    let sums = Scratch(count: rows * (size + 2))
-    defer { withExtendedLifetime(sums) {} }
-    let state = SoftmaxState(rows: rows, size: size, memory: sums.floats)
-    let width = min(AttentionTask.keyTile, group.keyValues.reduce(1) { max($0, $1.keys.tokens) })
-    try Scratch.with(count: rows * width) { (scores) throws(BackendError) in
-      var start = 0
-      for (keys, values) in group.keyValues {
-        let count = (keys.tokens + AttentionTask.keyTile - 1) / AttentionTask.keyTile
-        for tile in AttentionTask.tiles(keys.tokens, into: count) {
-          try add(keys, values, tile, position: start + tile.lowerBound, scores, state)
+  private func run<Products: AttentionProducts>(
+    _ products: Products, _ extents: AttentionExtents, _ memory: UnsafeMutablePointer<Float>
+  ) throws(Products.Failure) {
+    let state = SoftmaxState(rows: products.rows, size: products.sumStride, memory: memory)
+    let scores = memory + products.rows * (products.sumStride + 2)
+    var start = 0
+    for (part, (keys, _)) in group.keyValues.enumerated() {
+      for first in stride(from: 0, to: keys.tokens, by: extents.keyTile) {
+        let tile = first..<min(first + extents.keyTile, keys.tokens)
+        let position = start + first
+        let columns = min(
+          tile.count, group.visibleKeys(item: item, token: tokens.upperBound - 1) - position)
+        if columns <= 0 { continue }
+        let scoreStride = products.scoreStride(columns: columns)
+        try products.score(part, tile, columns: columns, to: scores)
+        for row in 0..<tokens.count {
+          let seen = group.visibleKeys(item: item, token: tokens.lowerBound + row) - position
+          state.weigh(
+            scores + row * scoreStride, count: columns, seen: min(max(seen, 0), columns), row: row)
         }
-        start += keys.tokens
+        try products.add(part, tile, columns: columns, weights: UnsafePointer(scores), to: state.sums)
       }
+      start += keys.tokens
     }
     finish(state)
   }
 
-  /// Takes a tile of keys and values into account.
-  private func add(
-    _ keys: HeadRows, _ values: HeadRows, _ tile: Range<Int>, position: Int, _ scores: UnsafeMutablePointer<Float>,
-    _ state: SoftmaxState
-  ) throws(BackendError) {
-    let seenByLast = group.visibleKeys(item: item, token: tokens.upperBound - 1) - position
-    let columns = min(tile.count, seenByLast)
-    if columns <= 0 { return }
-    let keyHead = head / (group.queries.heads / keys.heads)
-    let key = OneDNN.Factor(
-      address: UnsafePointer(keys.address(item, keyHead, tile.lowerBound)), rowStride: keys.stride, isTransposed: true)
-    try OneDNN.multiply(
-      UnsafePointer(group.queries.address(item, head, tokens.lowerBound)), rowStride: group.queries.stride, key,
-      rows: state.rows, columns: columns, inner: state.size, scale: group.scale, into: scores, rowStride: columns,
-      "attention")
-    for row in 0..<state.rows {
-      let seen = group.visibleKeys(item: item, token: tokens.lowerBound + row) - position
-      state.weigh(scores + row * columns, count: columns, seen: min(max(seen, 0), columns), row: row)
-    }
-    let value = OneDNN.Factor(
-      address: UnsafePointer(values.address(item, keyHead, tile.lowerBound)), rowStride: values.stride,
-      isTransposed: false)
-    try OneDNN.multiply(
-      UnsafePointer(scores), rowStride: columns, value, rows: state.rows, columns: state.size, inner: columns,
-      adds: true, into: state.sums, rowStride: state.size, "attention")
-  }
-
   private func finish(_ state: SoftmaxState) {
-    for row in 0..<state.rows {
+    let size = group.queries.size
+    for row in 0..<tokens.count {
       let denominator = state.denominators[row]
       let inverse = denominator > 0 || denominator.isNaN ? 1 / denominator : 0
       mapElements(
-        state.size, UnsafePointer(state.sums + row * state.size),
+        size, UnsafePointer(state.sums + row * state.size),
         to: group.result.address(item, head, tokens.lowerBound + row)
       ) { $0 * inverse }
       if let logSumExp = group.logSumExp {
         let index = (item * group.queries.heads + head) * group.queries.tokens + tokens.lowerBound + row
-        logSumExp[index] = denominator == 0 ? -.infinity : state.maxima[row] + logf(denominator)
+        logSumExp[index] =
+          denominator == 0 ? -.infinity : state.maxima[row] / binaryLogarithmOfE + logf(denominator)
       }
     }
   }
 }
 
-/// The softmax of a tile of queries over the keys seen so far.
+/// The softmax of a tile of queries over the keys seen so far. Scores are logarithms to base two.
 struct SoftmaxState {
   let rows: Int
+  /// The distance of rows of sums.
   let size: Int
-  /// Values weighted with `exp(score - maximum)`, `[rows, size]`.
+  /// Values weighted with `2^(score - maximum)`, `[rows, size]`.
   let sums: UnsafeMutablePointer<Float>
   let maxima: UnsafeMutablePointer<Float>
   /// Sums of the weights.
@@ -124,13 +104,13 @@ struct SoftmaxState {
     if maximum > old {
       maxima[row] = maximum
       if denominators[row] > 0 {
-        let correction = expf(old - maximum)
+        let correction = exp2f(old - maximum)
         denominators[row] *= correction
         let values = sums + row * size
         mapElements(size, of: values) { $0 * correction }
       }
     }
-    mapElements(seen, of: scores) { ($0 - maximum).exponential }
+    mapElements(seen, of: scores) { ($0 - maximum).powerOfTwo }
     denominators[row] += sumVectors(seen, UnsafePointer(scores)) { $0 }
   }
 

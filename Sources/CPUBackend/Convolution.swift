@@ -33,9 +33,36 @@ extension CPUBackend {
       try NarrowConvolution(weight, input: clip, bias: biases, residual: added, result: result).run(on: pool)
     } else {
       try SlabConvolution(
-        weight, input: clip, bias: biases, upsampling: upsampling, residual: added, result: result, convolutions, pool
+        weight, input: clip, norm: nil, bias: biases, upsampling: upsampling, residual: added, result: result,
+        convolutions, pool
       ).run(on: pool)
     }
+    return result
+  }
+
+  /// Normalizes while it copies windows: nothing as large as the input is written.
+  public func causalConvolution(
+    _ x: Tensor, after norm: GroupNormalization, weight: Weight, bias: Weight?, residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    let outputs = weight.shape[0]
+    if x.count == 0 || weight.shape[2] == 1 || outputs <= NarrowConvolution.mostOutputs {
+      return try causalConvolution(
+        groupNorm(x, norm), weight: weight, bias: bias, upsampling: .none, residual: residual)
+    }
+    let shape: Shape = [x.shape[0], outputs, x.shape[2], x.shape[3], x.shape[4]]
+    precondition(
+      weight.shape[1] == x.shape[1] && residual?.shape ?? shape == shape,
+      "causalConvolution: \(weight.name) is \(weight.tensor) for \(x) with residual \(residual?.shape ?? [])")
+    let input = channelsLast(x)
+    let factors = try channelFactors(input, norm, isChannelsLast: true)
+    let result = Tensor(uninitialized: [shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
+    let added = residual.map { channelsLast($0) }
+    let biases = try bias?.widened(count: outputs, "causalConvolution") ?? zeros(outputs)
+    try SlabConvolution(
+      weight, input: Clip(input), norm: SlabConvolution.Norm(factors: factors, activation: norm.activation),
+      bias: biases,
+      upsampling: .none, residual: added, result: result, convolutions, pool
+    ).run(on: pool)
     return result
   }
 
@@ -107,22 +134,30 @@ struct Clip {
 
   /// Copies a window, replicating the border: pixels `columns` of rows `rows` of frames `frames`, all of which may reach
   /// beyond the clip.
+  /// - Parameter norm: what is done to the pixels on the way.
   func copy(
-    item: Int, frames: Range<Int>, rows: Range<Int>, columns: Range<Int>, to target: UnsafeMutablePointer<Float>
+    item: Int, frames: Range<Int>, rows: Range<Int>, columns: Range<Int>, norm: ChannelNormalization? = nil,
+    to target: UnsafeMutablePointer<Float>
   ) {
     var write = target
     let inside = max(columns.lowerBound, 0)..<min(columns.upperBound, width)
     for frame in frames {
       for line in rows {
-        let source = row(item, min(max(frame, 0), self.frames - 1), min(max(line, 0), height - 1))
-        for _ in columns.lowerBound..<inside.lowerBound {
-          write.update(from: source, count: channels)
+        let source =
+          row(item, min(max(frame, 0), self.frames - 1), min(max(line, 0), height - 1)) + inside.lowerBound * channels
+        let first = write + (inside.lowerBound - columns.lowerBound) * channels
+        if let norm {
+          norm.apply(positions: inside.count, source, to: first)
+        } else {
+          first.update(from: source, count: inside.count * channels)
+        }
+        while write < first {
+          write.update(from: first, count: channels)
           write += channels
         }
-        write.update(from: source + inside.lowerBound * channels, count: inside.count * channels)
         write += inside.count * channels
         for _ in inside.upperBound..<columns.upperBound {
-          write.update(from: source + (width - 1) * channels, count: channels)
+          write.update(from: write - channels, count: channels)
           write += channels
         }
       }

@@ -121,7 +121,7 @@ final class ConvolutionCache: Sendable {
   func primitive(_ key: ConvolutionPrimitive.Key) throws(BackendError) -> ConvolutionPrimitive {
     try state.withLock { state throws(BackendError) in
       if let primitive = state.primitives[key] { return primitive }
-      let engine = try ConvolutionCache.engine(&state)
+      let engine = try OneDNN.engine(&state.engine)
       if state.primitives.count >= ConvolutionCache.mostPrimitives { state.primitives.removeAll() }
       let primitive = try ConvolutionPrimitive(key, engine)
       state.primitives[key] = primitive
@@ -133,16 +133,10 @@ final class ConvolutionCache: Sendable {
   func memory(of key: ConvolutionPrimitive.Key) throws(BackendError) -> ConvolutionMemory {
     try state.withLock { state throws(BackendError) in
       if let known = state.memory[key] { return known }
-      let memory = try ConvolutionMemory(key, try ConvolutionCache.engine(&state))
+      let memory = try ConvolutionMemory(key, try OneDNN.engine(&state.engine))
       state.memory[key] = memory
       return memory
     }
-  }
-
-  private static func engine(_ state: inout State) throws(BackendError) -> dnnl_engine_t {
-    if state.engine == nil { try OneDNN.check(dnnl_engine_create(&state.engine, dnnl_cpu, 0), "engine") }
-    guard let engine = state.engine else { preconditionFailure("convolution: oneDNN made no engine") }
-    return engine
   }
 
   /// The weight `[O, C, k, k, k]` folded for a phase, in the layout that a convolution wants.
@@ -166,12 +160,11 @@ final class ConvolutionCache: Sendable {
     let taps = weight.shape[2]
     let volume = phase.kernel.time * phase.kernel.height * phase.kernel.width
     let folded = Scratch(count: matrix.rows * weight.shape[1] * volume)
-    pool.parallelRanges(count: matrix.rows, grain: CPUBackend.rowGrain(matrix.columns)) { rows in
-      Scratch.with(count: matrix.columns) { kernels in
-        for row in rows {
-          matrix.widen(rows: row..<row + 1, columns: 0..<matrix.columns, to: kernels, stride: matrix.columns)
-          phase.fold(kernels, rows: weight.shape[1], taps: taps, to: folded.floats + row * weight.shape[1] * volume)
-        }
+    let grain = CPUBackend.rowGrain(matrix.columns)
+    pool.parallelRanges(count: matrix.rows, grain: grain, scratch: matrix.columns) { rows, kernels in
+      for row in rows {
+        matrix.widen(rows: row..<row + 1, columns: 0..<matrix.columns, to: kernels, stride: matrix.columns)
+        phase.fold(kernels, rows: weight.shape[1], taps: taps, to: folded.floats + row * weight.shape[1] * volume)
       }
     }
     let packed = try withExtendedLifetime(folded) { () throws(BackendError) in

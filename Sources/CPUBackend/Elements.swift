@@ -54,4 +54,20 @@ extension Float {
     // (n + 127) · 2²³ are the bits of 2ⁿ.
     return power * Float(bitPattern: (shifted.bitPattern &+ 127 &- shift.bitPattern) &<< 23)
   }
+
+  /// `2ˣ` for `x` up to 127, to 2 units in the last place. Below -126 it is about 1e-38 instead of smaller.
+  @inline(__always)
+  var powerOfTwo: Float {
+    let x = self < -126 ? -126 : self
+    let shift: Float = 12_582_912
+    let shifted = x + shift
+    let rest = x - (shifted - shift)
+    var power = Float(1.333_355_8e-3).addingProduct(rest, 1.540_353e-4)
+    power = Float(9.618_129_1e-3).addingProduct(rest, power)
+    power = Float(5.550_410_9e-2).addingProduct(rest, power)
+    power = Float(0.240_226_51).addingProduct(rest, power)
+    power = Float(0.693_147_18).addingProduct(rest, power)
+    power = Float(1).addingProduct(rest, power)
+    return power * Float(bitPattern: (shifted.bitPattern &+ 127 &- shift.bitPattern) &<< 23)
+  }
 }

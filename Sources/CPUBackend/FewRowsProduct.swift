@@ -17,10 +17,10 @@ struct FewRowsProduct {
   static func grain(inputs: Int) -> Int { max(1, (1 << 16) / max(inputs, 1)) }
 
   func run(on pool: WorkerPool) {
-    pool.parallelRanges(count: weight.rows, grain: FewRowsProduct.grain(inputs: weight.columns)) { outputs in
-      Scratch.with(count: FewRowsProduct.piece) { piece in
-        for output in outputs { compute(output, piece) }
-      }
+    pool.parallelRanges(
+      count: weight.rows, grain: FewRowsProduct.grain(inputs: weight.columns), scratch: FewRowsProduct.piece
+    ) { outputs, piece in
+      for output in outputs { compute(output, piece) }
       for row in 0..<rows {
         let start = row * weight.rows + outputs.lowerBound
         activation.apply(

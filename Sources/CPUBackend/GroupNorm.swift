@@ -10,23 +10,37 @@ extension CPUBackend {
     x.requireFloat32("groupNorm")
     let channels = x.shape[1]
     precondition(groups > 0 && channels % groups == 0, "groupNorm: \(x) does not divide into \(groups) groups")
-    let weights = try weight.widened(count: channels, "groupNorm")
-    let biases = try bias.widened(count: channels, "groupNorm")
     let input = x.isContiguous ? x : channelsLast(x)
+    let norm = GroupNormalization(groups: groups, weight: weight, bias: bias, epsilon: epsilon, activation: activation)
+    let factors = try channelFactors(input, norm, isChannelsLast: !x.isContiguous)
     let result = Tensor(uninitializedLike: input)
     if x.count == 0 { return result }
-    let positions = x.count / (x.shape[0] * channels)
     for item in 0..<x.shape[0] {
-      let pass = GroupNormPass(
-        x: UnsafePointer(input.floats + item * positions * channels), y: result.floats + item * positions * channels,
-        channels: channels, positions: positions, isChannelsLast: !x.isContiguous, pool: pool)
-      Scratch.with(count: 3 * channels) { factors in
-        pass.statistics().factors(
-          groups: groups, positions: positions, weights: weights.floats, biases: biases.floats, epsilon, to: factors)
-        pass.apply(factors, activation)
-      }
+      let pass = GroupNormPass(input, item: item, isChannelsLast: !x.isContiguous, pool: pool)
+      pass.apply(
+        factors.floats + item * 3 * channels, activation, to: result.floats + item * pass.positions * channels)
     }
-    return withExtendedLifetime(input) { result }
+    return withExtendedLifetime((input, factors)) { result }
+  }
+
+  /// What normalization does to each channel of each batch item: `[B]` times origins, factors and offsets of all channels,
+  /// `y = (x - origin) · factor + offset`.
+  /// - Parameter input: dense, row-major or with channels last.
+  func channelFactors(
+    _ input: Tensor, _ norm: GroupNormalization, isChannelsLast: Bool
+  ) throws(BackendError) -> Scratch {
+    let (batch, channels) = (input.shape[0], input.shape[1])
+    let weights = try norm.weight.widened(count: channels, "groupNorm")
+    let biases = try norm.bias.widened(count: channels, "groupNorm")
+    let factors = Scratch(count: batch * 3 * channels)
+    if input.count == 0 { return factors }
+    for item in 0..<batch {
+      let pass = GroupNormPass(input, item: item, isChannelsLast: isChannelsLast, pool: pool)
+      pass.statistics().factors(
+        groups: norm.groups, positions: pass.positions, weights: weights.floats, biases: biases.floats, norm.epsilon,
+        to: factors.floats + item * 3 * channels)
+    }
+    return withExtendedLifetime((weights, biases)) { factors }
   }
 }
 
@@ -71,14 +85,41 @@ private struct ChannelStatistics {
   }
 }
 
+/// A normalization whose statistics are known, and its activation, for pixels with channels last.
+struct ChannelNormalization {
+  /// Origins, factors and offsets of all channels.
+  let factors: UnsafePointer<Float>
+  let channels: Int
+  let activation: Activation
+
+  func apply(positions: Int, _ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>) {
+    let (origins, scales, offsets) = (factors, factors + channels, factors + 2 * channels)
+    activation.specialized { f in
+      for position in 0..<positions {
+        let (row, target) = (x + position * channels, y + position * channels)
+        for channel in 0..<channels {
+          target[channel] = f(offsets[channel].addingProduct(row[channel] - origins[channel], scales[channel]))
+        }
+      }
+    }
+  }
+}
+
 /// The two passes over one batch item.
 private struct GroupNormPass {
-  let x: UnsafePointer<Float>
-  let y: UnsafeMutablePointer<Float>
-  let channels: Int
+  private let x: UnsafePointer<Float>
+  private let channels: Int
   let positions: Int
-  let isChannelsLast: Bool
-  let pool: WorkerPool
+  private let isChannelsLast: Bool
+  private let pool: WorkerPool
+
+  init(_ input: Tensor, item: Int, isChannelsLast: Bool, pool: WorkerPool) {
+    channels = input.shape[1]
+    positions = input.count / (input.shape[0] * channels)
+    x = UnsafePointer(input.floats + item * positions * channels)
+    self.isChannelsLast = isChannelsLast
+    self.pool = pool
+  }
 
   func statistics() -> ChannelStatistics {
     var result = ChannelStatistics(channels: channels)
@@ -90,9 +131,10 @@ private struct GroupNormPass {
     parts.withUnsafeMutableBufferPointer { parts in
       guard let parts = parts.baseAddress else { return }
       if isChannelsLast {
-        pool.parallel(count: chunks) { index in
+        pool.parallel(count: chunks, scratch: 2 * channels) { index, sums in
           addPositions(
-            index * chunk..<min((index + 1) * chunk, positions), result.origins, to: parts + index * 2 * channels)
+            index * chunk..<min((index + 1) * chunk, positions), result.origins, sums,
+            to: parts + index * 2 * channels)
         }
       } else {
         pool.parallelRanges(count: channels, grain: max(1, CPUBackend.elementGrain / positions)) { range in
@@ -110,23 +152,23 @@ private struct GroupNormPass {
   }
 
   /// Sums over some positions of all channels, in float32 over few positions at a time.
-  private func addPositions(_ range: Range<Int>, _ origins: [Float], to part: UnsafeMutablePointer<Double>) {
-    Scratch.with(count: 2 * channels) { sums in
-      origins.withUnsafeBufferPointer { origins in
-        guard let origins = origins.baseAddress else { return }
-        let squares = sums + channels
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: 128) {
-          sums.update(repeating: 0, count: 2 * channels)
-          for position in start..<min(start + 128, range.upperBound) {
-            let row = x + position * channels
-            for channel in 0..<channels {
-              let difference = row[channel] - origins[channel]
-              sums[channel] += difference
-              squares[channel] = squares[channel].addingProduct(difference, difference)
-            }
+  private func addPositions(
+    _ range: Range<Int>, _ origins: [Float], _ sums: UnsafeMutablePointer<Float>, to part: UnsafeMutablePointer<Double>
+  ) {
+    origins.withUnsafeBufferPointer { origins in
+      guard let origins = origins.baseAddress else { return }
+      let squares = sums + channels
+      for start in stride(from: range.lowerBound, to: range.upperBound, by: 128) {
+        sums.update(repeating: 0, count: 2 * channels)
+        for position in start..<min(start + 128, range.upperBound) {
+          let row = x + position * channels
+          for channel in 0..<channels {
+            let difference = row[channel] - origins[channel]
+            sums[channel] += difference
+            squares[channel] = squares[channel].addingProduct(difference, difference)
           }
-          for index in 0..<2 * channels { part[index] += Double(sums[index]) }
         }
+        for index in 0..<2 * channels { part[index] += Double(sums[index]) }
       }
     }
   }
@@ -148,22 +190,16 @@ private struct GroupNormPass {
     }
   }
 
-  func apply(_ factors: UnsafePointer<Float>, _ activation: Activation) {
-    let (origins, scales, offsets) = (factors, factors + channels, factors + 2 * channels)
+  func apply(_ factors: UnsafePointer<Float>, _ activation: Activation, to y: UnsafeMutablePointer<Float>) {
     if isChannelsLast {
+      let norm = ChannelNormalization(factors: factors, channels: channels, activation: activation)
       pool.parallelRanges(count: positions, grain: CPUBackend.rowGrain(channels)) { range in
-        activation.specialized { f in
-          for position in range {
-            let (row, target) = (x + position * channels, y + position * channels)
-            for channel in 0..<channels {
-              target[channel] = f(
-                offsets[channel].addingProduct(row[channel] - origins[channel], scales[channel]))
-            }
-          }
-        }
+        norm.apply(
+          positions: range.count, x + range.lowerBound * channels, to: y + range.lowerBound * channels)
       }
       return
     }
+    let (origins, scales, offsets) = (factors, factors + channels, factors + 2 * channels)
     let piece = 1 << 14
     let pieces = (positions + piece - 1) / piece
     pool.parallelRanges(count: channels * pieces, grain: max(1, piece / positions)) { range in

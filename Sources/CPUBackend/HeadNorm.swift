@@ -18,26 +18,25 @@ extension CPUBackend {
     let table = rotary.map { (rows($0.cosines, "headNorm"), rows($0.sines, "headNorm")) }
     let result = Tensor(uninitialized: x.shape)
     let values = result.floats
-    pool.parallelRanges(count: x.shape[0] * tokens, grain: CPUBackend.rowGrain(heads * size)) { range in
-      Scratch.with(count: 2 * size) { factors in
-        let rotation = rotary.map { Rotation(size: size, pairing: $0.pairing, memory: factors) }
-        for token in range {
-          if let (cosines, sines) = table {
-            let position = token % tokens
-            rotation?.load(cosines: cosines.row(position), sines: sines.row(position))
+    let grain = CPUBackend.rowGrain(heads * size)
+    pool.parallelRanges(count: x.shape[0] * tokens, grain: grain, scratch: 2 * size) { range, factors in
+      let rotation = rotary.map { Rotation(size: size, pairing: $0.pairing, memory: factors) }
+      for token in range {
+        if let (cosines, sines) = table {
+          let position = token % tokens
+          rotation?.load(cosines: cosines.row(position), sines: sines.row(position))
+        }
+        for head in 0..<heads {
+          let row = token * heads + head
+          let x = UnsafePointer(input.row(row))
+          let y = values + row * size
+          if let weights {
+            let factor = CPUBackend.inverseRootMeanSquare(x, size, epsilon)
+            mapElements(size, x, UnsafePointer(weights.floats), to: y) { $0 * factor * $1 }
+          } else {
+            y.update(from: x, count: size)
           }
-          for head in 0..<heads {
-            let row = token * heads + head
-            let x = UnsafePointer(input.row(row))
-            let y = values + row * size
-            if let weights {
-              let factor = CPUBackend.inverseRootMeanSquare(x, size, epsilon)
-              mapElements(size, x, UnsafePointer(weights.floats), to: y) { $0 * factor * $1 }
-            } else {
-              y.update(from: x, count: size)
-            }
-            rotation?.rotate(y)
-          }
+          rotation?.rotate(y)
         }
       }
     }

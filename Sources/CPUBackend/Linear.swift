@@ -22,17 +22,35 @@ extension CPUBackend {
     let result = Tensor(uninitialized: Shape(first.shape.dimensions.dropLast() + [matrix.rows]))
     if result.count == 0 { return result }
     let rows = parts[0].count
-    if rows <= CPUBackend.fewRows {
+    if usesBFloat16(matrix, rows: rows) {
+      try BFloat16Product(
+        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
+      ).run(on: pool, products)
+    } else if rows <= CPUBackend.fewRows {
       FewRowsProduct(
         inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
       )
       .run(on: pool)
+    } else if CPUBackend.usesRegisters(rows: rows, width: width) {
+      RegisterProduct(
+        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
+      ).run(on: pool)
     } else {
       try TiledProduct(
         inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
       ).run(on: pool)
     }
     return result
+  }
+
+  /// Whether activations are rounded for a product: that gains nothing where reading the weight takes the time.
+  func usesBFloat16(_ weight: WeightMatrix, rows: Int) -> Bool {
+    precision == .bfloat16 && rows > CPUBackend.fewRows && BFloat16Product.takes(weight)
+  }
+
+  /// Whether a product is made in registers.
+  static func usesRegisters(rows: Int, width: Int) -> Bool {
+    rows <= RegisterProduct.mostRows && width > 0 && !OneDNN.hasWideVectors
   }
 
   /// Up to how many rows the time is that of reading the weight.
@@ -72,15 +90,21 @@ struct TiledProduct {
     let tile = TiledProduct.tile(rows: rows, outputs: weight.rows, threads: pool.threads)
     let bands = (rows + tile.rows - 1) / tile.rows
     let panels = (weight.rows + tile.columns - 1) / tile.columns
-    try pool.parallel(count: bands * panels) { (index) throws(BackendError) in
+    let scratch =
+      weight.float32 == nil
+      ? TiledProduct.panelCount(
+        rows: rows, columns: min(tile.columns, weight.rows), depth: inputs.map(\.width).max() ?? 0) : 0
+    try pool.parallel(count: bands * panels, scratch: scratch) { (index, memory) throws(BackendError) in
       let (panel, band) = (index / bands, index % bands)
       try compute(
         band * tile.rows..<min((band + 1) * tile.rows, rows),
-        panel * tile.columns..<min((panel + 1) * tile.columns, weight.rows))
+        panel * tile.columns..<min((panel + 1) * tile.columns, weight.rows), memory)
     }
   }
 
-  private func compute(_ rows: Range<Int>, _ columns: Range<Int>) throws(BackendError) {
+  private func compute(
+    _ rows: Range<Int>, _ columns: Range<Int>, _ panel: UnsafeMutablePointer<Float>
+  ) throws(BackendError) {
     let stride = weight.rows
     let tile = result + rows.lowerBound * stride + columns.lowerBound
     var start = 0
@@ -99,13 +123,11 @@ struct TiledProduct {
         let depth = min(input.width, TiledProduct.panelElements(rows: self.rows) / columns.count)
         for offset in Swift.stride(from: 0, to: input.width, by: depth) {
           let inner = min(depth, input.width - offset)
-          try Scratch.with(count: columns.count * inner) { (panel) throws(BackendError) in
-            weight.widen(rows: columns, columns: start + offset..<start + offset + inner, to: panel, stride: inner)
-            try OneDNN.multiply(
-              left + offset, rowStride: leftStride,
-              OneDNN.Factor(address: UnsafePointer(panel), rowStride: inner, isTransposed: true), rows: rows.count,
-              columns: columns.count, inner: inner, adds: adds, into: tile, rowStride: stride, "linear")
-          }
+          weight.widen(rows: columns, columns: start + offset..<start + offset + inner, to: panel, stride: inner)
+          try OneDNN.multiply(
+            left + offset, rowStride: leftStride,
+            OneDNN.Factor(address: UnsafePointer(panel), rowStride: inner, isTransposed: true), rows: rows.count,
+            columns: columns.count, inner: inner, adds: adds, into: tile, rowStride: stride, "linear")
           adds = true
         }
       }
@@ -117,14 +139,18 @@ struct TiledProduct {
   /// How many widened elements a thread holds at a time.
   static func panelElements(rows: Int) -> Int { rows < 48 ? 1 << 17 : 1 << 20 }
 
+  /// How many of a tile with so many columns.
+  static func panelCount(rows: Int, columns: Int, depth: Int) -> Int {
+    columns * min(depth, panelElements(rows: rows) / columns)
+  }
+
   /// Bias and nonlinearity.
   private func finish(_ tile: UnsafeMutablePointer<Float>, rows: Int, _ columns: Range<Int>, isEmpty: Bool) {
-    if bias == nil && activation == .none && !isEmpty { return }
-    for row in 0..<rows {
-      let values = tile + row * weight.rows
-      if isEmpty { values.update(repeating: 0, count: columns.count) }
-      activation.apply(
-        columns.count, of: values, adding: bias.map { UnsafePointer($0.floats + columns.lowerBound) })
+    if isEmpty {
+      for row in 0..<rows { (tile + row * weight.rows).update(repeating: 0, count: columns.count) }
     }
+    activation.apply(
+      rows: rows, columns: columns.count, stride: weight.rows, of: tile,
+      adding: bias.map { UnsafePointer($0.floats + columns.lowerBound) })
   }
 }

@@ -56,36 +56,39 @@ struct NarrowConvolution {
 
   func run(on pool: WorkerPool) throws(BackendError) {
     let bands = (input.height + height - 1) / height
-    try pool.parallel(count: input.batch * input.frames * bands) { (index) throws(BackendError) in
+    let scratch = min(height + taps - 1, input.height) * input.width * products
+    try pool.parallel(
+      count: input.batch * input.frames * bands, scratch: scratch
+    ) { (index, sums) throws(BackendError) in
       let band = index % bands
       try compute(
         item: index / bands / input.frames, frame: index / bands % input.frames,
-        band * height..<min((band + 1) * height, input.height))
+        band * height..<min((band + 1) * height, input.height), sums)
     }
   }
 
-  private func compute(item: Int, frame: Int, _ rows: Range<Int>) throws(BackendError) {
+  private func compute(
+    item: Int, frame: Int, _ rows: Range<Int>, _ sums: UnsafeMutablePointer<Float>
+  ) throws(BackendError) {
     let border = taps / 2
     let seen = max(rows.lowerBound - border, 0)..<min(rows.upperBound + border, input.height)
     let pixels = seen.count * input.width
-    try Scratch.with(count: pixels * products) { (sums) throws(BackendError) in
-      for t in 0..<taps {
-        let right = OneDNN.Factor(
-          address: UnsafePointer(weights.floats + t * input.channels * products), rowStride: products,
-          isTransposed: false)
-        try OneDNN.multiply(
-          input.row(item, max(frame + t - taps + 1, 0), seen.lowerBound), rowStride: input.channels, right,
-          rows: pixels, columns: products, inner: input.channels, adds: t > 0, into: sums, rowStride: products,
-          "causalConvolution")
-      }
-      for row in rows {
-        for column in 0..<input.width { collect(sums, seen, row, column, to: result.row(item, frame, row)) }
-        if let residual {
-          let target = result.row(item, frame, row)
-          mapElements(
-            input.width * result.channels, of: target, with: UnsafePointer(residual.row(item, frame, row))
-          ) { $0 + $1 }
-        }
+    for t in 0..<taps {
+      let right = OneDNN.Factor(
+        address: UnsafePointer(weights.floats + t * input.channels * products), rowStride: products,
+        isTransposed: false)
+      try OneDNN.multiply(
+        input.row(item, max(frame + t - taps + 1, 0), seen.lowerBound), rowStride: input.channels, right,
+        rows: pixels, columns: products, inner: input.channels, adds: t > 0, into: sums, rowStride: products,
+        "causalConvolution")
+    }
+    for row in rows {
+      for column in 0..<input.width { collect(sums, seen, row, column, to: result.row(item, frame, row)) }
+      if let residual {
+        let target = result.row(item, frame, row)
+        mapElements(
+          input.width * result.channels, of: target, with: UnsafePointer(residual.row(item, frame, row))
+        ) { $0 + $1 }
       }
     }
   }

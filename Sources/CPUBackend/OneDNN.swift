@@ -16,6 +16,19 @@ enum OneDNN {
     throw .libraryFailure(library: "oneDNN", operation: operation, status: text)
   }
 
+  /// The engine, made at its first use.
+  static func engine(_ known: inout dnnl_engine_t?) throws(BackendError) -> dnnl_engine_t {
+    if known == nil { try check(dnnl_engine_create(&known, dnnl_cpu, 0), "engine") }
+    guard let engine = known else { preconditionFailure("oneDNN made no engine") }
+    return engine
+  }
+
+  /// Whether oneDNN uses wider vectors than Swift's code.
+  static let hasWideVectors = onednn_has_wide_vectors()
+
+  /// Whether oneDNN uses bfloat16 instructions of an x86-64 processor.
+  static let hasBFloat16 = onednn_has_bfloat16()
+
   static var version: String {
     guard let version = dnnl_version()?.pointee else { return "unknown" }
     return "\(version.major).\(version.minor).\(version.patch)"

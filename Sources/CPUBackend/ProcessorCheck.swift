@@ -21,4 +21,16 @@ extension CPUBackend {
       if !missing.isEmpty { throw ProcessorError(missing: missing) }
     #endif
   }
+
+  /// Whether the processor multiplies bfloat16 numbers faster than float32 numbers, and oneDNN may (`DNNL_MAX_CPU_ISA`).
+  public static let hasBFloat16Products: Bool = {
+    if OneDNN.hasBFloat16 { return true }
+    #if arch(x86_64)
+      return false
+    #else
+      let lines = AvailableCores.text("/proc/cpuinfo").split(separator: "\n")
+      let features = lines.first { $0.hasPrefix("Features") } ?? ""
+      return features.split(separator: " ").contains("bf16")
+    #endif
+  }()
 }

@@ -11,7 +11,14 @@ struct SlabConvolution {
     let last: (primitive: ConvolutionPrimitive, weights: Scratch)
   }
 
+  /// A normalization of the input: factors of all batch items.
+  struct Norm {
+    let factors: Scratch
+    let activation: Activation
+  }
+
   private let input: Clip
+  private let norm: Norm?
   private let bias: Scratch
   private let residual: Clip?
   private let result: Clip
@@ -38,10 +45,11 @@ struct SlabConvolution {
   }
 
   init(
-    _ weight: Weight, input: Clip, bias: Scratch, upsampling: Upsampling, residual: Tensor?, result: Tensor,
-    _ cache: ConvolutionCache, _ pool: WorkerPool
+    _ weight: Weight, input: Clip, norm: Norm?, bias: Scratch, upsampling: Upsampling, residual: Tensor?,
+    result: Tensor, _ cache: ConvolutionCache, _ pool: WorkerPool
   ) throws(BackendError) {
     self.input = input
+    self.norm = norm
     self.bias = bias
     self.residual = residual.map { Clip($0) }
     self.result = Clip(result)
@@ -73,24 +81,74 @@ struct SlabConvolution {
   }
 
   func run(on pool: WorkerPool) throws(BackendError) {
-    try pool.parallel(count: input.batch * input.frames * bands) { (index) throws(BackendError) in
-      try compute(item: index / bands / input.frames, frame: index / bands % input.frames, band: index % bands)
+    let scratch = SlabScratch(
+      kernel: steps[0].phase.kernel, height: height, width: input.width, channels: input.channels,
+      outputs: result.channels, isDirect: steps.count == 1,
+      workBytes: steps.flatMap { [$0.full, $0.last] }.map(\.primitive.scratchBytes).max() ?? 0)
+    let (work, small) = (scratch.window, scratch.window + scratch.work)
+    if steps.count > 1 {
+      return try pool.parallel(
+        count: input.batch * input.frames * bands, scratch: scratch.count
+      ) { (index, memory) throws(BackendError) in
+        try compute(
+          item: index / bands / input.frames, frame: index / bands % input.frames, band: index % bands,
+          window: memory, work: memory + work, small: memory + small)
+      }
+    }
+    // Some neighbouring frames of a band, so that most of a window is there already.
+    let length = max(1, min(8, input.batch * input.frames * bands / SlabConvolution.leastTasks))
+    let parts = (input.frames + length - 1) / length
+    try pool.parallel(
+      count: input.batch * parts * bands, scratch: scratch.count
+    ) { (index, memory) throws(BackendError) in
+      let first = index / bands % parts * length
+      try slide(
+        item: index / bands / parts, frames: first..<min(first + length, input.frames), band: index % bands,
+        window: memory, work: memory + work)
+    }
+  }
+
+  /// A band of some neighbouring frames, without enlargement.
+  private func slide(
+    item: Int, frames: Range<Int>, band: Int, window: UnsafeMutablePointer<Float>, work: UnsafeMutablePointer<Float>
+  ) throws(BackendError) {
+    let rows = band * height..<min((band + 1) * height, input.height)
+    let phase = steps[0].phase
+    let part = band == bands - 1 ? steps[0].last : steps[0].full
+    let (lines, columns) = (phase.row.window(of: rows), phase.column.window(of: 0..<input.width))
+    let frameCount = lines.count * columns.count * input.channels
+    let norm = norm.map {
+      ChannelNormalization(
+        factors: UnsafePointer($0.factors.floats + item * 3 * input.channels), channels: input.channels,
+        activation: $0.activation)
+    }
+    let kept = phase.kernel.time - 1
+    for frame in frames {
+      // What is new in the window: all of it, or its last frame.
+      var seen = phase.time.window(of: frame..<frame + 1)
+      if frame > frames.lowerBound {
+        window.update(from: window + frameCount, count: kept * frameCount)
+        seen = seen.upperBound - 1..<seen.upperBound
+      }
+      input.copy(
+        item: item, frames: seen, rows: lines, columns: columns, norm: norm,
+        to: window + (kept + 1 - seen.count) * frameCount)
+      let place = result.row(item, frame, rows.lowerBound)
+      if let residual {
+        place.update(
+          from: residual.row(item, frame, rows.lowerBound), count: rows.count * input.width * result.channels)
+      }
+      try part.primitive.run(window, weights: part.weights, bias: bias.floats, to: place, scratch: work)
     }
   }
 
   /// All phases of one band.
-  private func compute(item: Int, frame: Int, band: Int) throws(BackendError) {
+  private func compute(
+    item: Int, frame: Int, band: Int, window: UnsafeMutablePointer<Float>, work: UnsafeMutablePointer<Float>,
+    small: UnsafeMutablePointer<Float>
+  ) throws(BackendError) {
     let rows = band * height..<min((band + 1) * height, input.height)
-    let pixels = rows.count * input.width
-    let kernel = steps[0].phase.kernel
-    let windowCount =
-      kernel.time * (rows.count + kernel.height - 1) * (input.width + kernel.width - 1) * input.channels
     let parts = steps.map { band == bands - 1 ? $0.last : $0.full }
-    let window = Scratch(count: windowCount)
-    let work = Scratch(byteCount: parts.reduce(0) { max($0, $1.primitive.scratchBytes) })
-    let isDirect = steps.count == 1
-    let small = Scratch(count: isDirect ? 0 : pixels * result.channels)
-    defer { withExtendedLifetime((window, work, small)) {} }
 
     var loaded: ConvolutionPhase?
     for (step, part) in zip(steps, parts) {
@@ -100,21 +158,11 @@ struct SlabConvolution {
       if loaded?.row != phase.row || loaded?.column != phase.column || loaded?.time.first != phase.time.first {
         input.copy(
           item: item, frames: phase.time.window(of: frame..<frame + 1), rows: phase.row.window(of: rows),
-          columns: phase.column.window(of: 0..<input.width), to: window.floats)
+          columns: phase.column.window(of: 0..<input.width), to: window)
         loaded = phase
       }
-      if isDirect {
-        let place = result.row(item, target, rows.lowerBound)
-        if let residual {
-          place.update(from: residual.row(item, target, rows.lowerBound), count: pixels * result.channels)
-        }
-        try part.primitive.run(
-          window.floats, weights: part.weights, bias: bias.floats, to: place, scratch: work.bytes)
-      } else {
-        try part.primitive.run(
-          window.floats, weights: part.weights, bias: bias.floats, to: small.floats, scratch: work.bytes)
-        scatter(small.floats, rows, item: item, frame: target, phase)
-      }
+      try part.primitive.run(window, weights: part.weights, bias: bias.floats, to: small, scratch: work)
+      scatter(small, rows, item: item, frame: target, phase)
     }
   }
 
@@ -137,6 +185,24 @@ struct SlabConvolution {
         }
       }
     }
+  }
+}
+
+/// The working memory of a task, in floats: a window, oneDNN's own, and the pixels of one phase.
+struct SlabScratch {
+  let window: Int
+  let work: Int
+  private let small: Int
+  var count: Int { window + work + small }
+
+  init(
+    kernel: KernelExtents, height: Int, width: Int, channels: Int, outputs: Int, isDirect: Bool, workBytes: Int
+  ) {
+    /// Each part begins at a multiple of 64 bytes.
+    func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+    window = aligned(kernel.time * (height + kernel.height - 1) * (width + kernel.width - 1) * channels)
+    work = aligned((workBytes + 3) / 4)
+    small = isDirect ? 0 : height * width * outputs
   }
 }
 

@@ -47,10 +47,10 @@ enum ThreadState {
     return key
   }()
 
-  /// Whether the thread runs the body of a parallel loop.
-  static var isInsideTask: Bool {
-    get { pthread_getspecific(key) != nil }
-    set { pthread_setspecific(key, newValue ? UnsafeRawPointer(bitPattern: 1) : nil) }
+  /// Which of its pool's threads this one is while it runs the body of a parallel loop; nil while it does not.
+  static var worker: Int? {
+    get { pthread_getspecific(key).map { Int(bitPattern: $0) - 1 } }
+    set { pthread_setspecific(key, newValue.flatMap { UnsafeRawPointer(bitPattern: $0 + 1) }) }
   }
 }
 

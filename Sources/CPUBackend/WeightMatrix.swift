@@ -55,6 +55,9 @@ struct WeightMatrix {
     factors = values.count == rows ? values : Array(repeating: values[0], count: rows)
   }
 
+  /// Whether stored elements have factors.
+  var isScaled: Bool { !factors.isEmpty }
+
   /// The stored elements as float32 numbers, where that is what they are.
   var float32: UnsafePointer<Float>? {
     let address = weight.tensor.hostPointer

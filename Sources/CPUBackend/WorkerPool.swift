@@ -54,13 +54,14 @@ final class WorkerPool: @unchecked Sendable {
   private let isBusy = Atomic<Bool>(false)
   private let signal = Signal()
   private var job: Job?  // guarded by `signal`
+  private var arenas = WorkerArenas()  // guarded by `isBusy`
 
   private init(threads: Int) {
     self.threads = threads
-    for _ in 1..<max(threads, 1) {
+    for worker in 1..<max(threads, 1) {
       startThread { [self] in
         OneDNN.useCallingThreadOnly()
-        ThreadState.isInsideTask = true
+        ThreadState.worker = worker
         serve()
       }
     }
@@ -70,16 +71,30 @@ final class WorkerPool: @unchecked Sendable {
   /// parallel loop, or while another thread has the pool, the calls run one after another on the caller.
   /// - Throws: the first error of the body. The remaining calls are made all the same.
   func parallel<Failure: Error>(count: Int, _ body: (Int) throws(Failure) -> Void) throws(Failure) {
+    try parallel(count: count, scratch: 0) { (index, _) throws(Failure) in try body(index) }
+  }
+
+  /// The same with working memory for each call: `scratch` floats that are the thread's and hold what its last call left.
+  func parallel<Failure: Error>(
+    count: Int, scratch: Int, _ body: (Int, UnsafeMutablePointer<Float>) throws(Failure) -> Void
+  ) throws(Failure) {
+    if count == 0 { return }
     OneDNN.useCallingThreadOnly()
-    let isAlone = count == 1 || threads == 1 || ThreadState.isInsideTask
+    let isAlone = count == 1 || threads == 1 || ThreadState.worker != nil
     if isAlone || isBusy.exchange(true, ordering: .acquiring) {
-      for index in 0..<count { try body(index) }
+      try Scratch.with(count: scratch) { (memory) throws(Failure) in
+        for index in 0..<count { try body(index, memory) }
+      }
       return
     }
     defer { isBusy.store(false, ordering: .releasing) }
+    arenas.reserve(scratch, threads: threads)
+    let arenas = arenas
     let failure = Mutex<Failure?>(nil)
     func run(_ index: Int) {
-      do throws(Failure) { try body(index) } catch { failure.withLock { $0 = $0 ?? error } }
+      do throws(Failure) { try body(index, arenas.memory(of: ThreadState.worker ?? 0)) } catch {
+        failure.withLock { $0 = $0 ?? error }
+      }
     }
     withoutActuallyEscaping(run) { run in
       withUnsafePointer(to: run) { submit(Job(body: $0, count: count)) }
@@ -91,10 +106,17 @@ final class WorkerPool: @unchecked Sendable {
   func parallelRanges<Failure: Error>(
     count: Int, grain: Int, _ body: (Range<Int>) throws(Failure) -> Void
   ) throws(Failure) {
+    try parallelRanges(count: count, grain: grain, scratch: 0) { (range, _) throws(Failure) in try body(range) }
+  }
+
+  /// The same with working memory for each call.
+  func parallelRanges<Failure: Error>(
+    count: Int, grain: Int, scratch: Int, _ body: (Range<Int>, UnsafeMutablePointer<Float>) throws(Failure) -> Void
+  ) throws(Failure) {
     if count == 0 { return }
     let size = rangeSize(count: count, grain: grain)
-    try parallel(count: (count + size - 1) / size) { (index) throws(Failure) in
-      try body(index * size..<min((index + 1) * size, count))
+    try parallel(count: (count + size - 1) / size, scratch: scratch) { (index, memory) throws(Failure) in
+      try body(index * size..<min((index + 1) * size, count), memory)
     }
   }
 
@@ -104,11 +126,11 @@ final class WorkerPool: @unchecked Sendable {
     return (count + ranges - 1) / ranges
   }
 
-  /// How many calls of the body of `parallelRanges` may run at a time.
-  func concurrentRanges(count: Int, grain: Int) -> Int {
+  /// How many calls of its body `parallelRanges` makes.
+  func rangeCount(count: Int, grain: Int) -> Int {
     if count == 0 { return 0 }
     let size = rangeSize(count: count, grain: grain)
-    return min(threads, (count + size - 1) / size)
+    return (count + size - 1) / size
   }
 
   private func submit(_ job: Job) {
@@ -117,8 +139,8 @@ final class WorkerPool: @unchecked Sendable {
       generation.add(1, ordering: .releasing)
     }
     signal.broadcast()
-    ThreadState.isInsideTask = true
-    defer { ThreadState.isInsideTask = false }
+    ThreadState.worker = 0
+    defer { ThreadState.worker = nil }
     if job.work() { return }
     for _ in 0..<WorkerPool.spins where job.finished.load(ordering: .acquiring) == job.count { return }
     signal.wait { job.finished.load(ordering: .acquiring) == job.count }

@@ -34,11 +34,14 @@ public struct StepRecord: Sendable, Codable {
   public let bytesSent: Int
   public let communicationSeconds: Double
   public let exposedCommunicationSeconds: Double
+  /// Blocks of tensor memory that the system had to give: after the first step none, but for what a step cache keeps.
+  public let allocations: Int
 
   init(
     index: Int, sigma: Float, seconds: Double, passes: Int, passesComputed: Int, change: StepChange?,
-    communication: CommunicationStatistics
+    communication: CommunicationStatistics, allocations: Int
   ) {
+    self.allocations = allocations
     (self.index, self.sigma, self.seconds, skipped) = (index, sigma, seconds, passesComputed == 0)
     (self.passes, self.passesComputed) = (passes, passesComputed)
     (cacheChange, cacheLimit) = (change?.value, change?.limit)

@@ -90,20 +90,25 @@ public struct Sampler: Sendable {
     }
     let first = state?.step ?? 0
     try tell(first)
+    // From the second step on there are the latents before it beside the noise: room for them is taken in the first.
+    var spare: Tensor? = Tensor(uninitialized: noise.shape)
     for step in first..<scheduler.stepCount {
       let start = clock.now
       context.recorder?.begin(.step, "step \(step + 1)")
       let communicationBefore = communication()
+      let allocationsBefore = HostBufferPool.shared.statistics.systemAllocations
       let (velocity, computed) = try velocity(
         of: latents, step: step, guidance: guidance, rotary: rotary, caches: caches)
       latents = eulerStep(latents, velocity, size: scheduler.stepSize(step))
       let elapsed = start.duration(to: clock.now)
       context.recorder?.end(.step, skipped: caches.allSatisfy(\.skipped))
+      spare = withExtendedLifetime(spare) { nil }
       observer.stepDidEnd(
         StepRecord(
           index: step, sigma: scheduler.sigmas[step], seconds: elapsed / .seconds(1),
           passes: guidance.isShared ? 2 : caches.count, passesComputed: computed,
-          change: caches[0].change, communication: communication().since(communicationBefore)))
+          change: caches[0].change, communication: communication().since(communicationBefore),
+          allocations: HostBufferPool.shared.statistics.systemAllocations - allocationsBefore))
       observer.stageDidAdvance(.denoise)
       try tell(step + 1)
     }

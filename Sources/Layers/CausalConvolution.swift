@@ -20,4 +20,12 @@ public struct CausalConvolution: Sendable {
   ) throws(BackendError) -> Tensor {
     try context.backend.causalConvolution(x, weight: weight, bias: bias, upsampling: upsampling, residual: residual)
   }
+
+  /// The convolution of `activation(norm(x))`.
+  public func callAsFunction(
+    _ x: Tensor, after norm: GroupNorm, _ activation: Activation, residual: Tensor? = nil, in context: ForwardContext
+  ) throws(BackendError) -> Tensor {
+    try context.backend.causalConvolution(
+      x, after: norm.parameters(activation), weight: weight, bias: bias, residual: residual)
+  }
 }

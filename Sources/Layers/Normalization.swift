@@ -54,7 +54,11 @@ public struct GroupNorm: Sendable {
   public func callAsFunction(
     _ x: Tensor, activation: Activation = .none, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
-    try context.backend.groupNorm(
-      x, groups: groups, weight: weight, bias: bias, epsilon: epsilon, activation: activation)
+    try context.backend.groupNorm(x, parameters(activation))
+  }
+
+  /// What a convolution needs to do this itself.
+  func parameters(_ activation: Activation) -> GroupNormalization {
+    GroupNormalization(groups: groups, weight: weight, bias: bias, epsilon: epsilon, activation: activation)
   }
 }

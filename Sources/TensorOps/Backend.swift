@@ -107,6 +107,14 @@ public protocol Backend: Sendable {
     _ x: Tensor, weight: Weight, bias: Weight?, upsampling: Upsampling, residual: Tensor?
   ) throws(BackendError) -> Tensor
 
+  /// `causalConvolution` of what `groupNorm` makes of `x`. The normalized clip is as large as `x`; a device that normalizes while it
+  /// reads never holds it.
+  ///
+  /// Becomes the calls of both.
+  func causalConvolution(
+    _ x: Tensor, after norm: GroupNormalization, weight: Weight, bias: Weight?, residual: Tensor?
+  ) throws(BackendError) -> Tensor
+
   // MARK: Elementwise
 
   /// Becomes `aclnnSilu`, `aclnnGeluV2` (1 = tanh), `aclnnFastGelu`.
@@ -173,4 +181,20 @@ public protocol Backend: Sendable {
 extension Backend {
   public func synchronize() throws(BackendError) {}
   public func trim() {}
+}
+
+extension Backend {
+  /// One operation after the other.
+  public func causalConvolution(
+    _ x: Tensor, after norm: GroupNormalization, weight: Weight, bias: Weight?, residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    try causalConvolution(
+      groupNorm(x, norm), weight: weight, bias: bias, upsampling: .none, residual: residual)
+  }
+
+  /// `groupNorm` with its parameters in one.
+  public func groupNorm(_ x: Tensor, _ norm: GroupNormalization) throws(BackendError) -> Tensor {
+    try groupNorm(
+      x, groups: norm.groups, weight: norm.weight, bias: norm.bias, epsilon: norm.epsilon, activation: norm.activation)
+  }
 }

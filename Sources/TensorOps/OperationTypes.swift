@@ -11,6 +11,25 @@ public enum Activation: Sendable, Hashable, CaseIterable {
   case quickGELU
 }
 
+/// A group normalization with the activation after it, as a convolution may take it.
+public struct GroupNormalization: Sendable {
+  public let groups: Int
+  /// `[C]`
+  public let weight: Weight
+  /// `[C]`
+  public let bias: Weight
+  public let epsilon: Float
+  public let activation: Activation
+
+  public init(groups: Int, weight: Weight, bias: Weight, epsilon: Float, activation: Activation) {
+    self.groups = groups
+    self.weight = weight
+    self.bias = bias
+    self.epsilon = epsilon
+    self.activation = activation
+  }
+}
+
 /// Which keys a query may attend.
 public struct AttentionMask: Sendable, Hashable {
   /// Query `i` sees key `j` only if `j / causalBlock <= i / causalBlock`: 1 is causal attention, the number of tokens in

@@ -89,13 +89,20 @@ struct BenchCommand: ParsableCommand {
     let cost = try work.flatMap { work in
       try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
     }
-    if overhead == nil { for _ in 0..<(work == nil ? 0 : runs) { try timer.time { try work?.run(in: streaming) } } }
+    // Clocks change from second to second: the peak is measured beside every run.
+    var peaks: [Double] = []
+    if let work, overhead == nil {
+      peaks.append(try device.measureOperations())
+      for _ in 0..<runs {
+        try timer.time { try work.run(in: streaming) }
+        peaks.append(try device.measureOperations())
+      }
+    }
     let peakBytes = ProcessMemory.peakResidentBytes()
-    // Clocks change during a run: the better of two measurements is the bound.
     let after = try device.measurePeak()
     var result = BenchmarkResult(
       request, timer: timer, operations: work?.operations ?? 0,
-      peak: max(before.operationsPerSecond, after.operationsPerSecond),
+      peaks: peaks.isEmpty ? [max(before.operationsPerSecond, after.operationsPerSecond)] : peaks,
       bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, dtype: file?.storageName,
       overhead: cost, device: device)
     if let file { result.firstBlockSeconds = file.preparationSeconds + firstBlock.seconds }
@@ -139,7 +146,7 @@ struct BenchCommand: ParsableCommand {
       let after = all.measurePeak()
       var result = BenchmarkResult(
         request, timer: timer, operations: operations,
-        peak: max(before?.operationsPerSecond ?? 0, after.operationsPerSecond),
+        peaks: [max(before?.operationsPerSecond ?? 0, after.operationsPerSecond)],
         bandwidth: max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes,
         device: all)
       result.ranks = ranks
@@ -223,6 +230,10 @@ struct BenchCommand: ParsableCommand {
     if let name = device.device, name != "cpu" {
       throw RequestError(
         "several ranks", at: "--device", expected: "cpu", found: name, remedy: "start it without mpirun")
+    }
+    if let precision = device.precision, precision != DType.float32.word {
+      throw RequestError(
+        "several ranks", at: "--precision", expected: "fp32", found: precision, remedy: "start it without mpirun")
     }
     let needed = layout.ranks * (device.threads ?? 1)
     if AvailableCores.count < needed {

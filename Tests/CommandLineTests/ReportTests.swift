@@ -49,6 +49,20 @@ import Testing
     #expect(try JSONValue(contentsOf: folder.path("b.json"))["latents_sha256"] == report["latents_sha256"])
   }
 
+  @Test(arguments: [1, 2, 3]) func `no step after the first takes tensor memory from the system`(_ threads: Int) throws
+  {
+    let folder = TemporaryFolder()
+    let result = try Program.run([
+      "generate", "--prompt", "A red ball.", "--infer-steps", "5", "--threads", "\(threads)", "--output",
+      folder.path("a.mp4"), "--report", folder.path("a.json"),
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+    let steps = try #require(try JSONValue(contentsOf: folder.path("a.json"))["steps"].array)
+    let allocations = steps.map { $0["allocations"].int }
+    #expect(allocations.count == 5 && allocations[0] != nil)
+    #expect(allocations.dropFirst().allSatisfy { $0 == 0 }, "\(allocations)")
+  }
+
   @Test func `a page holds pictures, charts, settings and the command, and no text of the prompt runs`() throws {
     let folder = TemporaryFolder()
     let report = try report(folder)

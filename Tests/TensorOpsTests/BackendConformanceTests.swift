@@ -44,6 +44,20 @@ import Testing
     try expectAgreement(conformance)
   }
 
+  /// Inputs are bfloat16 numbers already; what is rounded inside are weights of attention and scaled queries.
+  @Test(
+    .enabled(if: CPUBackend.hasBFloat16Products), arguments: ConformanceCase.linear + ConformanceCase.attention)
+  func `products of bfloat16 agree with the reference within its digits`(_ conformance: ConformanceCase) throws {
+    let expected = try conformance.run(ReferenceBackend(), rounding: .bfloat16)
+    #expect(!expected.isEmpty)
+    for threads in [1, 3] {
+      let actual = try conformance.run(CPUBackend(threads: threads, precision: .bfloat16), rounding: .bfloat16)
+      for (index, (a, b)) in zip(actual, expected).enumerated() {
+        expectClose(a, b, relative: 0.005, "\(conformance), result \(index)")
+      }
+    }
+  }
+
   @Test func `names of cases are unique, so that no two share their inputs`() {
     let names = ConformanceCase.all.map(\.name)
     #expect(Set(names).count == names.count)

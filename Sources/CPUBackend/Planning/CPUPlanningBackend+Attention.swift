@@ -8,24 +8,31 @@ extension CPUPlanningBackend {
     let (batch, heads, size) = (queries[0].shape[0], queries[0].shape[2], queries[0].shape[3])
     let keys = keyValues.map { (headRows($0.key), headRows($0.value)) }
     let keyCount = keyValues.reduce(0) { $0 + $1.key.shape[1] }
-    let keyTile = min(AttentionTask.keyTile, keyValues.reduce(1) { max($0, $1.key.shape[1]) })
+    let extents = try AttentionExtents(
+      size: size, longestQueries: queries.map { $0.shape[1] }.max() ?? 0,
+      longestKeys: keyValues.map { $0.key.shape[1] }.max() ?? 0, threads: pool.threads, precision: backend.precision,
+      backend.products)
     var outputs: [AttentionOutput] = []
     var inputs: [Tensor] = []
-    var taskRows: [Int] = []
+    var taskCount = 0
+    var tasksPerHead = 0
     for query in queries {
       let tokens = query.shape[1]
       outputs.append(
         AttentionOutput(
           values: tensor(query.shape), logSumExp: logSumExp ? tensor([batch, heads, tokens]) : nil))
       inputs.append(headRows(query))
-      let tiles = AttentionTask.tiles(tokens, heads: batch * heads, pool.threads).map(\.count)
-      // The largest tiles count, and of those as many as run at a time.
-      taskRows += tiles.flatMap { Array(repeating: $0, count: min(batch * heads, pool.threads)) }
+      let tiles = extents.queryTiles(tokens, heads: batch * heads).map(\.count)
+      taskCount = max(taskCount, tiles.map { extents.taskCount(rows: $0) }.max() ?? 0)
+      tasksPerHead += tiles.count
     }
-    let running = taskRows.sorted(by: >).prefix(pool.threads)
-    let working = running.map { (scratch($0 * (size + 2)), scratch($0 * keyTile)) }
+    let keyHeads = keyValues[0].key.shape[2]
+    let slots = extents.slots(heads: batch * keyHeads, tasksPerHead: tasksPerHead * (heads / keyHeads))
+    let packed = scratch(slots * extents.headCount(tokens: keyValues.map { $0.key.shape[1] }))
+    // Those that pack are tasks as well.
+    tasks((tasksPerHead + 1) * batch * heads, taskCount)
     note(queries, keyValues, mask, keyCount: keyCount, logSumExp: logSumExp)
-    return withExtendedLifetime((keys, inputs, working)) { outputs }
+    return withExtendedLifetime((keys, inputs, packed)) { outputs }
   }
 
   private func headRows(_ x: Tensor) -> Tensor {

@@ -32,6 +32,21 @@ extension CPUPlanningBackend {
     return withExtendedLifetime((input, added, biases)) { result }
   }
 
+  public func causalConvolution(
+    _ x: Tensor, after norm: GroupNormalization, weight: Weight, bias: Weight?, residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    if x.count == 0 || weight.shape[2] == 1 || weight.shape[0] <= NarrowConvolution.mostOutputs {
+      return try causalConvolution(
+        groupNorm(x, norm), weight: weight, bias: bias, upsampling: .none, residual: residual)
+    }
+    let input = channelsLast(x)
+    let factors = channelFactors(input, isChannelsLast: true)
+    noteGroupNorm(input, norm.weight, norm.bias, isChannelsLast: true, reads: x.byteCount, writes: 0)
+    let result = try causalConvolution(
+      input, weight: weight, bias: bias, upsampling: .none, residual: residual)
+    return withExtendedLifetime(factors) { result }
+  }
+
   private func pointwise(
     _ x: Tensor, _ weight: Weight, _ bias: Weight?, _ upsampling: Upsampling, _ residual: Tensor?
   ) throws(BackendError) -> Tensor {
@@ -59,7 +74,7 @@ extension CPUPlanningBackend {
     do { withExtendedLifetime(scratch(weight.shape.count / weight.shape[0])) {} }
     let bands = (height + rows - 1) / rows
     let seen = min(rows + taps - 1, height)
-    tasks(min(pool.threads, x.shape[0] * x.shape[2] * bands), [seen * width * products])
+    tasks(x.shape[0] * x.shape[2] * bands, seen * width * products)
     withExtendedLifetime(weights) {}
   }
 
@@ -82,10 +97,10 @@ extension CPUPlanningBackend {
         working = max(working, needed.scratchBytes)
       }
     }
-    let window = kernel.time * (height + kernel.height - 1) * (width + kernel.width - 1) * channels
-    tasks(
-      min(pool.threads, slices * bands),
-      [window, (working + 3) / 4, isDirect ? 0 : height * width * weight.shape[0]])
+    let scratch = SlabScratch(
+      kernel: kernel, height: height, width: width, channels: channels, outputs: weight.shape[0], isDirect: isDirect,
+      workBytes: working)
+    tasks(slices * bands, scratch.count)
   }
 }
 
@@ -122,7 +137,7 @@ extension CPUPlanningBackend {
     let volume = phase.kernel.time * phase.kernel.height * phase.kernel.width
     let folded = scratch(weight.shape[0] * weight.shape[1] * volume)
     let columns = weight.shape.count / weight.shape[0]
-    tasks(pool.concurrentRanges(count: weight.shape[0], grain: CPUBackend.rowGrain(columns)), [columns])
+    tasks(pool.rangeCount(count: weight.shape[0], grain: CPUBackend.rowGrain(columns)), columns)
     let storage = memory.scratch(byteCount: byteCount)
     withExtendedLifetime(folded) {}
     packed.withLock { plans in

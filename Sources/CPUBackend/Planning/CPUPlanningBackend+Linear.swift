@@ -17,15 +17,26 @@ extension CPUPlanningBackend {
       operations: 2 * Double(rows) * Double(matrix.columns) * Double(matrix.rows),
       reads: inputs.reduce(0) { $0 + $1.byteCount }, writes: result.byteCount)
     if result.count == 0 { return result }
+    if backend.usesBFloat16(matrix, rows: rows) {
+      let rounded = scratch(BFloat16Product.roundedCount(rows: rows, width: matrix.columns))
+      return withExtendedLifetime((parts, biases, rounded)) { result }
+    }
     if rows <= CPUBackend.fewRows {
       let grain = FewRowsProduct.grain(inputs: matrix.columns)
-      tasks(pool.concurrentRanges(count: matrix.rows, grain: grain), [FewRowsProduct.piece])
+      tasks(pool.rangeCount(count: matrix.rows, grain: grain), FewRowsProduct.piece)
+    } else if CPUBackend.usesRegisters(rows: rows, width: matrix.columns) {
+      let panels = scratch(RegisterProduct.panelCount(rows: rows, width: matrix.columns))
+      let outputs = RegisterProduct.outputs(matrix.rows, threads: pool.threads)
+      tasks(
+        (matrix.rows + outputs - 1) / outputs,
+        RegisterProduct.taskCount(rows: rows, outputs: outputs, width: matrix.columns))
+      withExtendedLifetime(panels) {}
     } else if matrix.float32 == nil {
       let tile = TiledProduct.tile(rows: rows, outputs: matrix.rows, threads: pool.threads)
       let columns = min(tile.columns, matrix.rows)
       let count = ((rows + tile.rows - 1) / tile.rows) * ((matrix.rows + tile.columns - 1) / tile.columns)
-      let depth = min(parts.map(\.width).max() ?? 0, TiledProduct.panelElements(rows: rows) / columns)
-      tasks(min(pool.threads, count), [columns * depth])
+      tasks(
+        count, TiledProduct.panelCount(rows: rows, columns: columns, depth: parts.map(\.width).max() ?? 0))
     }
     return withExtendedLifetime((parts, biases)) { result }
   }

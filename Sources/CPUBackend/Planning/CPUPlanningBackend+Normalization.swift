@@ -30,7 +30,7 @@ extension CPUPlanningBackend {
     let weights = weight.map { _ in scratch(size) }
     let table = rotary.map { (rows($0.cosines), rows($0.sines)) }
     let result = tensor(x.shape)
-    tasks(pool.concurrentRanges(count: tokens, grain: CPUBackend.rowGrain(heads * size)), [2 * size])
+    tasks(pool.rangeCount(count: tokens, grain: CPUBackend.rowGrain(heads * size)), 2 * size)
     note(
       .headNorm, [tokens, heads, size, rotary == nil ? 0 : 1], [weight],
       reads: x.byteCount + (rotary.map { 2 * $0.cosines.byteCount } ?? 0), writes: result.byteCount)
@@ -40,21 +40,33 @@ extension CPUPlanningBackend {
   public func groupNorm(
     _ x: Tensor, groups: Int, weight: Weight, bias: Weight, epsilon: Float, activation: Activation
   ) throws(BackendError) -> Tensor {
-    let channels = x.shape[1]
-    let parameters = [scratch(channels), scratch(channels)]
     let input = x.isContiguous ? x : channelsLast(x)
+    let factors = channelFactors(input, isChannelsLast: !x.isContiguous)
     let result = tensor(like: input)
     if x.count == 0 { return result }
-    let positions = x.count / (x.shape[0] * channels)
-    let factors = scratch(3 * channels)
-    if !x.isContiguous {
-      let chunk = max(1, (1 << 18) / channels)
-      tasks(min(pool.threads, (positions + chunk - 1) / chunk), [2 * channels])
-    }
     // Read for the statistics, then again.
+    noteGroupNorm(
+      input, weight, bias, isChannelsLast: !x.isContiguous, reads: 2 * x.byteCount, writes: result.byteCount)
+    return withExtendedLifetime((input, factors)) { result }
+  }
+
+  func channelFactors(_ input: Tensor, isChannelsLast: Bool) -> PlannedStorage {
+    let channels = input.shape[1]
+    let parameters = [scratch(channels), scratch(channels)]
+    let factors = scratch(input.shape[0] * 3 * channels)
+    if isChannelsLast && input.count > 0 {
+      let chunk = max(1, (1 << 18) / channels)
+      tasks((input.count / (input.shape[0] * channels) + chunk - 1) / chunk, 2 * channels)
+    }
+    return withExtendedLifetime(parameters) { factors }
+  }
+
+  func noteGroupNorm(
+    _ input: Tensor, _ weight: Weight, _ bias: Weight, isChannelsLast: Bool, reads: Int, writes: Int
+  ) {
+    let (batch, channels) = (input.shape[0], input.shape[1])
     note(
-      .groupNorm, [x.shape[0], channels, positions, x.isContiguous ? 0 : 1], [weight, bias], reads: 2 * x.byteCount,
-      writes: result.byteCount)
-    return withExtendedLifetime((parameters, input, factors)) { result }
+      .groupNorm, [batch, channels, input.count / (batch * channels), isChannelsLast ? 1 : 0], [weight, bias],
+      reads: reads, writes: writes)
   }
 }

@@ -12,6 +12,7 @@ public final class CPUPlanningBackend: PlanningBackend {
 
   let backend: CPUBackend
   let packed = Mutex(PackedPlans())
+  private let arenas = Mutex<(floats: Int, blocks: [PlannedStorage])>((0, []))
 
   /// - Parameter backend: whose operations are planned; its threads and its convolutions' layouts count.
   public init(for backend: CPUBackend) { self.backend = backend }
@@ -38,11 +39,20 @@ extension CPUPlanningBackend {
   /// Working memory of `count` floats.
   func scratch(_ count: Int) -> PlannedStorage { memory.scratch(byteCount: max(count, 1) * 4) }
 
-  /// Working memory that so many tasks have at a time, for as long as the body runs.
-  func tasks(_ concurrent: Int, _ counts: [Int]) {
-    var held: [PlannedStorage] = []
-    for _ in 0..<concurrent { for count in counts { held.append(scratch(count)) } }
-    withExtendedLifetime(held) {}
+  /// Working memory of a loop of `calls` calls, each with `count` floats: the threads' arenas, or for a loop on one thread a block
+  /// as long as it runs.
+  func tasks(_ calls: Int, _ count: Int) {
+    if calls == 0 { return }
+    if calls == 1 || pool.threads == 1 {
+      withExtendedLifetime(scratch(count)) {}
+      return
+    }
+    arenas.withLock { arenas in
+      if count <= arenas.floats && !arenas.blocks.isEmpty { return }
+      arenas.floats = WorkerArenas.blockSize(count)
+      arenas.blocks = []
+      arenas.blocks = (0..<pool.threads).map { _ in scratch(arenas.floats) }
+    }
   }
 
   func copied(_ x: Tensor) -> Tensor {

@@ -122,15 +122,30 @@ public final class ProfilingBackend: Backend {
   public func causalConvolution(
     _ x: Tensor, weight: Weight, bias: Weight?, upsampling: Upsampling, residual: Tensor?
   ) throws(BackendError) -> Tensor {
+    try recorded(convolving: x, with: weight, upsampling, residual) { () throws(BackendError) in
+      try base.causalConvolution(x, weight: weight, bias: bias, upsampling: upsampling, residual: residual)
+    }
+  }
+
+  public func causalConvolution(
+    _ x: Tensor, after norm: GroupNormalization, weight: Weight, bias: Weight?, residual: Tensor?
+  ) throws(BackendError) -> Tensor {
+    // The statistics read the input once more.
+    try recorded(convolving: x, with: weight, .none, residual, readsBefore: x.byteCount) { () throws(BackendError) in
+      try base.causalConvolution(x, after: norm, weight: weight, bias: bias, residual: residual)
+    }
+  }
+
+  private func recorded(
+    convolving x: Tensor, with weight: Weight, _ upsampling: Upsampling, _ residual: Tensor?, readsBefore: Int = 0,
+    _ body: () throws(BackendError) -> Tensor
+  ) throws(BackendError) -> Tensor {
     let positions =
       x.shape[0] * upsampling.frames(x.shape[2]) * x.shape[3] * x.shape[4] * upsampling.space * upsampling.space
     let written = positions * weight.shape[0] * activationType.byteCount
     return try recorded(
       "causal_convolution", operations: 2 * Double(positions) * Double(weight.shape.count),
-      bytes: x.byteCount + weight.tensor.byteCount + written + (residual?.byteCount ?? 0)
-    ) { () throws(BackendError) in
-      try base.causalConvolution(x, weight: weight, bias: bias, upsampling: upsampling, residual: residual)
-    }
+      bytes: readsBefore + x.byteCount + weight.tensor.byteCount + written + (residual?.byteCount ?? 0), body)
   }
 
   // MARK: Elementwise

@@ -23,10 +23,12 @@ struct ResidualBlock: Sendable {
       ? nil : try CausalConvolution(scope["conv_shortcut"]["conv"], inputs: inputs, outputs: outputs, kernel: 1)
   }
 
-  /// `x` `[B, C, F, H, W]`.
-  func callAsFunction(_ x: Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
-    let h = try conv1(norm1(x, activation: .silu, in: context), in: context)
-    let direct = try shortcut?(x, in: context) ?? x
-    return try conv2(norm2(h, activation: .silu, in: context), residual: direct, in: context)
+  /// `x` `[B, C, F, H, W]`. It is given up as soon as it has been used: at the widest layer it is half of the memory.
+  func callAsFunction(_ x: consuming Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
+    let h = try conv1(x, after: norm1, .silu, in: context)
+    let direct: Tensor
+    if let shortcut { direct = try shortcut(x, in: context) } else { direct = x }
+    _ = consume x
+    return try conv2(h, after: norm2, .silu, residual: direct, in: context)
   }
 }

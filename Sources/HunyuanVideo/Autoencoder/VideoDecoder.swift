@@ -27,9 +27,9 @@ private struct UpBlock: Sendable {
       : try CausalConvolution(scope["upsamplers"][0]["conv"]["conv"], inputs: outputs, outputs: outputs, kernel: 3)
   }
 
-  func callAsFunction(_ x: Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
-    var h = x
-    for block in residualBlocks { h = try block(h, in: context) }
+  func callAsFunction(_ x: consuming Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
+    var h = consume x
+    for block in residualBlocks { h = try block(consume h, in: context) }
     return try upsampler?(h, upsampling: upsampling, in: context) ?? h
   }
 }
@@ -84,10 +84,10 @@ public struct VideoDecoder: Sendable {
     h = try midBlock(h, in: context)
     try context.endBlock(BlockName("vae", "decoder.mid_block"), ["features": h])
     for (index, block) in upBlocks.enumerated() {
-      h = try block(h, in: context)
+      h = try block(consume h, in: context)
       try context.endBlock(BlockName("vae", "decoder.up_blocks.\(index)"), ["features": h])
     }
-    let pixels = try convOut(normOut(h, activation: .silu, in: context), in: context)
+    let pixels = try convOut(h, after: normOut, .silu, in: context)
     try context.endBlock(BlockName("vae", "decoder.conv_norm_out, decoder.conv_out"), ["pixels": pixels])
     return pixels
   }

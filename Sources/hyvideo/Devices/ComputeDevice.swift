@@ -35,6 +35,9 @@ protocol ComputeDevice: AnyObject {
   /// What the device gives at most, measured within about a second.
   func measurePeak() throws -> DevicePeak
 
+  /// Its operations per second alone, as quickly as they can be measured.
+  func measureOperations() throws -> Double
+
   /// Makes a device of the kind that only counts, for plans; nil where there is none.
   var planning: (() -> any PlanningBackend)? { get }
 }
@@ -43,6 +46,7 @@ extension ComputeDevice {
   func group(_ hosts: any ProcessGroup) -> any ProcessGroup { hosts }
   func takeMemoryPeak() -> Int? { nil }
   func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder { base }
+  func measureOperations() throws -> Double { try measurePeak().operationsPerSecond }
 }
 
 /// What a device gives at most.

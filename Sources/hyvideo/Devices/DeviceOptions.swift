@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPUBackend
 import Collectives
 import Generation
 import TensorCore
@@ -15,8 +16,10 @@ struct DeviceOptions: ParsableArguments {
   @Option(help: "Threads. Default: the cores that this process may use.") var threads: Int?
   @Option(
     help: ArgumentHelp(
-      "The type of the transformer's activations: on an NPU bf16 (default) or fp16, on a CPU fp32.",
-      valueName: "type"))
+      """
+      The type of the transformer's activations: on an NPU bf16 (default) or fp16, on a CPU fp32 (default), or bf16 where it has \
+      instructions for that: then inputs of products are rounded, which is faster and an approximation.
+      """, valueName: "type"))
   var precision: String?
   @Option(
     help: ArgumentHelp(
@@ -35,8 +38,7 @@ struct DeviceOptions: ParsableArguments {
     try requireThreads()
     switch try DeviceName(device ?? "cpu") {
     case .cpu:
-      _ = try precisions(.cpu)
-      return try ProcessorDevice(threads: threads ?? share)
+      return try ProcessorDevice(threads: threads ?? share, precisions: precisions(.cpu))
     case .ascend(let first):
       return try AscendNPU(precisions: precisions(.npu)) { count throws(RequestError) in
         try DevicePlacement(session.greetings).index(of: session.group.rank, first: first, count: count)
@@ -60,10 +62,11 @@ struct DeviceOptions: ParsableArguments {
     ]
     for (flag, word, part) in parts {
       guard let word else { continue }
-      guard let type = supported.types.first(where: { $0.word == word }) else {
+      let types = part == \.transformer ? supported.transformerTypes : supported.types
+      guard let type = types.first(where: { $0.word == word }) else {
         throw RequestError(
           "unknown precision", at: flag,
-          expected: supported.types.map(\.word).joined(separator: " or ") + " on this device", found: word,
+          expected: types.map(\.word).joined(separator: " or ") + " on this device", found: word,
           remedy: "leave the flag out for the usual one")
       }
       result[keyPath: part] = type
@@ -103,15 +106,16 @@ struct StagePrecisions: Equatable {
   /// What a kind of device can compute in, and does unless told otherwise.
   struct Support {
     let types: [DType]
+    let transformerTypes: [DType]
     let usual: StagePrecisions
 
     static let cpu = Support(
-      types: [.float32],
+      types: [.float32], transformerTypes: CPUBackend.hasBFloat16Products ? [.float32, .bfloat16] : [.float32],
       usual: StagePrecisions(textEncoders: .float32, transformer: .float32, autoencoder: .float32))
     /// As HunyuanVideo is published: the transformer was trained in bfloat16 and overflows in float16; encoders and decoder
     /// stay within float16's range, whose numbers are eight times finer.
     static let npu = Support(
-      types: [.bfloat16, .float16],
+      types: [.bfloat16, .float16], transformerTypes: [.bfloat16, .float16],
       usual: StagePrecisions(textEncoders: .float16, transformer: .bfloat16, autoencoder: .float16))
   }
 

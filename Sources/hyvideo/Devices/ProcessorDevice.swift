@@ -1,27 +1,33 @@
 import CPUBackend
 import Generation
+import TensorCore
 import TensorOps
 
 /// The processor's cores. Weights lie mapped wherever they are read from.
 final class ProcessorDevice: ComputeDevice {
   private let backend: CPUBackend
+  /// The transformer's, whose products may be rounded.
+  private let transformer: CPUBackend
+  let precisions: StagePrecisions
 
   /// - Parameter threads: nil for all cores that the process may use.
   /// - Throws: `ProcessorError`
-  init(threads: Int?) throws {
+  init(threads: Int?, precisions: StagePrecisions = .Support.cpu.usual) throws {
     try CPUBackend.checkProcessor()
+    self.precisions = precisions
     backend = CPUBackend(threads: threads)
+    transformer =
+      precisions.transformer == .bfloat16 ? CPUBackend(threads: threads, precision: .bfloat16) : backend
   }
 
-  var kind: String { name }
-  var precisions: StagePrecisions { .Support.cpu.usual }
+  var kind: String { precisions == .Support.cpu.usual ? name : "\(name) \(precisions.description)" }
   var name: String { backend.name }
   var threads: Int { backend.threads }
   var hasOwnMemory: Bool { false }
   var components: [String: String] { ["onednn": CPUBackend.libraryVersion] }
 
   func backends(streamsWeights: Bool) -> StageBackends {
-    StageBackends(textEncoders: backend, transformer: backend, autoencoder: backend)
+    StageBackends(textEncoders: backend, transformer: transformer, autoencoder: backend)
   }
 
   func measurePeak() -> DevicePeak {
@@ -29,5 +35,7 @@ final class ProcessorDevice: ComputeDevice {
     return DevicePeak(operationsPerSecond: peak.operationsPerSecond, bytesPerSecond: peak.bytesPerSecond)
   }
 
-  var planning: (() -> any PlanningBackend)? { { [backend] in CPUPlanningBackend(for: backend) } }
+  func measureOperations() -> Double { backend.measureOperations() }
+
+  var planning: (() -> any PlanningBackend)? { { [transformer] in CPUPlanningBackend(for: transformer) } }
 }

@@ -79,7 +79,7 @@ final class Forecaster {
   func forecast(
     _ plan: RunPlan, _ requests: [GenerationRequest], recalibrates: Bool = false, budget: (Double) -> Double
   ) throws -> Forecast {
-    var store = TimesStore(device: backend.name, threads: device.threads, isEmpty: recalibrates)
+    var store = TimesStore(device: device.kind, threads: device.threads, isEmpty: recalibrates)
     func forecast(_ plan: RunPlan) -> Forecast {
       Forecast(
         plan, limit: limit, times: store.times, loadSeconds: planner.loadSeconds, request: requests[0],
