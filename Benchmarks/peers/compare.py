@@ -126,7 +126,8 @@ def compare(options, entry):
     for _ in range(min(options.rounds, entry["most_rounds"] or options.rounds)):
         turns["ours"].append(measured(options, [
             options.hyvideo, "bench", entry["kind"], "--json", *flags(options, entry["shape"], entry["ours"]),
-            *(["--precision", entry["precision"]] if entry["precision"] else [])]))
+            *(["--precision", entry["precision"]] if entry["precision"] else []),
+            *([] if entry["warm_up"] else ["--no-warm-up"])]))
         for peer in peers:
             turns[peer].append(measured(options, theirs(options, entry, peer)))
     return summary(entry["name"], turns)

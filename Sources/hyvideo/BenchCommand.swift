@@ -54,6 +54,7 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Under mpirun: neighbouring ranks that exchange heads.") var ulyssesDegree: Int?
   @Option(help: "Under mpirun: groups of ranks that pass keys and values round.") var ringDegree: Int?
   @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
+  @Flag(help: "For work of minutes on random weights, whose first run is like the others.") var noWarmUp = false
   @Option(
     help: ArgumentHelp(
       "For step: take this transformer's weights, read ahead from disk where they are larger than half of the memory.",
@@ -85,7 +86,7 @@ struct BenchCommand: ParsableCommand {
     let firstBlock = FirstBlock()
     var warming = streaming
     warming.recorder = firstBlock
-    try work?.run(in: warming)
+    if !noWarmUp || file != nil { try work?.run(in: warming) }
     let cost = try work.flatMap { work in
       try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
     }
