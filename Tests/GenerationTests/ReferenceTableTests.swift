@@ -91,9 +91,12 @@ private struct RealSizeSample: Sendable {
   private let textStates: Tensor
   private let pooledText: Tensor
   private let backend: any Backend
+  /// Of one rank, which may have all cores.
+  private let alone: any Backend
 
   init(height: Int, width: Int, usesRealAttention: Bool) throws {
     backend = usesRealAttention ? CPUBackend(threads: 1) : AttentionBackend.linear()
+    alone = usesRealAttention ? CPUBackend() : backend
     network = try TinyTransformer.smallest.network
     let c = network.configuration
     latents = Tensor(uninitialized: [1, c.inputChannels, 33, height / 8, width / 8])
@@ -107,7 +110,7 @@ private struct RealSizeSample: Sendable {
   }
 
   func velocity(_ ranks: SequenceGroup) throws -> Tensor {
-    let context = ranks.context(ForwardContext(backend: backend))
+    let context = ranks.context(ForwardContext(backend: ranks.layout.ranks == 1 ? alone : backend))
     let conditioning = try network.conditioning(
       timesteps: [500], guidance: 6016, textStates: textStates, pooledText: pooledText, in: context)
     return try backend.download(
