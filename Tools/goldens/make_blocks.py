@@ -14,9 +14,9 @@ from make_layouts import LLAMA_CPP
 from tencent_layout import to_diffusers, to_tencent, transformer_config_to_tencent
 
 SEED = 31
-# Widths of 32 and 256: whole blocks of either size.
-TRANSFORMER = dict(make_transformer.COMMON, mlp_ratio=8.0, num_attention_heads=2, attention_head_dim=16, rope_axes_dim=(4, 6, 6),
-                   num_layers=1, num_single_layers=1, num_refiner_layers=1, guidance_embeds=True, text_embed_dim=32,
+# Widths of 32, 64 and 256: whole blocks of either size.
+TRANSFORMER = dict(make_transformer.COMMON, num_attention_heads=4, attention_head_dim=16, rope_axes_dim=(4, 6, 6), num_layers=1,
+                   num_single_layers=1, num_refiner_layers=1, guidance_embeds=True, text_embed_dim=32,
                    pooled_projection_dim=32)
 LANGUAGE = dict(make_llama.COMMON, vocab_size=64, hidden_size=256, intermediate_size=32, num_hidden_layers=3,
                 num_attention_heads=2, num_key_value_heads=1, head_dim=16, bos_token_id=60, eos_token_id=61, pad_token_id=62)
@@ -91,7 +91,7 @@ def transformer(folder):
     state = to_tencent(network.state_dict(), TRANSFORMER)
     numbers = write(
         folder / "transformer.gguf", "hyvid", state, lambda writer: None, lambda name: name, lambda name, rows: rows,
-        kinds_in_turns(lambda name: "_blocks." in name))
+        kinds_in_turns(lambda name: True))
     network.load_state_dict(to_diffusers(numbers, TRANSFORMER))
     inputs = {
         "latents": normal(SEED, "latents", (1, 16, 2, 4, 6)), "timestep": torch.tensor([700.0]),
