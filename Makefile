@@ -20,10 +20,13 @@ test: packages
 
 build: packages
 	swift build $(SWIFT_FLAGS) --product hyvideo
+	swift build $(SWIFT_FLAGS) --product AscendEmulator
 
-# The program, and the demo checkpoint where it finds it without flags.
+# The program, the emulated devices that plans for NPUs are made on, and the demo checkpoint where it finds it without flags.
 install: build
 	install -D "$(PROGRAM)" "$(DESTDIR)$(PREFIX)/bin/hyvideo"
+	install -D "$$(swift build $(SWIFT_FLAGS) --show-bin-path)/libAscendEmulator.so" \
+	  "$(DESTDIR)$(PREFIX)/lib/hyvideo/libAscendEmulator.so"
 	mkdir -p "$(DESTDIR)$(PREFIX)/share/hyvideo/Models"
 	cp -R Models/demo "$(DESTDIR)$(PREFIX)/share/hyvideo/Models/"
 

@@ -16,7 +16,7 @@ let package = Package(
   name: "hyvideo",
   products: [
     .executable(name: "hyvideo", targets: ["hyvideo"]),
-    // CANN's functions on the processor, for tests: loaded by them, not part of the program.
+    // CANN's functions on the processor. Loaded by tests and, to plan runs on NPUs, by the program; not part of it.
     .library(name: "AscendEmulator", type: .dynamic, targets: ["AscendEmulator"]),
   ],
   dependencies: [

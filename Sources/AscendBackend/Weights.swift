@@ -16,6 +16,8 @@ extension AscendBackend {
       let stored =
         try weight.encoding.isPlain
         ? uploadReadable(weight.tensor) : uploaded(weight.shape, .float32) { weight.dequantized() }
+      // The host needs its pages no more.
+      weight.release()
       return Weight(name: weight.name, tensor: try converted(stored, to: activationType))
     }
   }

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -95,6 +96,8 @@ struct PastAccess {
   std::string name;
 };
 
+struct Communicator;
+
 struct Devices {
   std::recursive_mutex lock;
   // Signalled when work has been done and when a message of another device has come.
@@ -115,6 +118,8 @@ struct Devices {
   std::map<uintptr_t, std::vector<PastAccess>> accesses;
   // Descriptors and prepared operators that are alive, by what they are.
   std::map<const void *, std::string> objects;
+  // By handle.
+  std::map<const void *, std::shared_ptr<Communicator>> communicators;
   std::map<std::string, long> runs;
   std::vector<std::string> violations;
   uintptr_t nextAddress = 0, lastAddress = 0;

@@ -30,14 +30,10 @@ size_t byteCount(HcclDataType type) {
   }
 }
 
-static std::map<const void *, std::shared_ptr<Communicator>> &communicators() {
-  static auto *const all = new std::map<const void *, std::shared_ptr<Communicator>>;
-  return *all;
-}
-
 std::shared_ptr<Communicator> communicatorOf(HcclComm handle) {
-  auto found = communicators().find(handle);
-  if (found == communicators().end()) throw Refusal{invalidOperand, "no living communicator"};
+  auto &all = devices().communicators;
+  auto found = all.find(handle);
+  if (found == all.end()) throw Refusal{invalidOperand, "no living communicator"};
   if (found->second->device != currentDevice()) throw Refusal{invalidOperand, "the communicator is another device's"};
   return found->second;
 }
@@ -102,6 +98,12 @@ static void serve(std::shared_ptr<Communicator> communicator) {
 
 void Communicator::enqueue(
     Stream &stream, const std::string &operation, std::vector<Access> accesses, std::function<void()> body) {
+  if (devices().isDry) {
+    size_t read = 0, written = 0;
+    for (auto &access : accesses) (access.isWritten ? written : read) += access.end - access.start;
+    devices().accounts[std::tuple(operation, 0.0, read, written, size_t(0))]++;
+    return devices().add(stream, Task{operation, std::move(accesses), nullptr});
+  }
   auto self = shared_from_this();
   devices().add(stream, Task{operation, std::move(accesses), [self, operation, body = std::move(body)] {
     Devices &all = devices();
@@ -193,8 +195,8 @@ static HcclComm registered(std::shared_ptr<Communicator> made) {
   for (uint32_t member : made->members) digest = (digest ^ (member + 1)) * 1099511628211u;
   made->membersDigest = digest;
   devices().objects[made.get()] = "communicator";
-  communicators()[made.get()] = made;
-  std::thread(serve, made).detach();
+  devices().communicators[made.get()] = made;
+  if (!devices().isDry) std::thread(serve, made).detach();
   return made.get();
 }
 
@@ -211,9 +213,11 @@ static HcclResult join(
   });
   if (status != success) return resultOf(status);
   std::string reason;
-  auto links = Links::join(information->internal, count, rank, device, reason);
+  // In a dry run the other ranks are not there.
+  bool isDry = devices().isDry;
+  auto links = isDry ? nullptr : Links::join(information->internal, count, rank, device, reason);
   status = guarded(function, [&] {
-    if (!links) {
+    if (!links && !isDry) {
       devices().used[size_t(device)] -= bytes;
       throw Refusal{kernelFailed, reason};
     }
@@ -236,7 +240,7 @@ EMULATOR_EXPORT HcclResult HcclGetRootInfo(HcclRootInfo *information) {
   return resultOf(guarded("HcclGetRootInfo", [&] {
     currentDevice();
     if (!information) throw Refusal{nullOperand, "no place for the root information"};
-    std::string address = Links::open();
+    std::string address = devices().isDry ? "nowhere" : Links::open();
     if (address.empty()) throw Refusal{invalidParameter, "no socket for ranks to meet at"};
     std::memset(information->internal, 0, sizeof information->internal);
     std::memcpy(information->internal, address.data(), address.size());
@@ -298,13 +302,13 @@ EMULATOR_EXPORT HcclResult HcclCommDestroy(HcclComm handle) {
     if (isBusy) throw Refusal{invalidOperand, "operations of the communicator are on a stream"};
     if (!communicator->partNumbers.empty()) throw Refusal{invalidOperand, "parts of the communicator are alive"};
     if (auto whole = communicator->whole) std::erase(whole->partNumbers, communicator->number - 1);
-    else {
+    else if (communicator->links) {
       communicator->links->close();
       devices().wait(patience(), [&] { return communicator->links->isFlushed(); });
     }
     devices().used[size_t(communicator->device)] -= communicator->bytes;
     devices().objects.erase(handle);
-    communicators().erase(handle);
+    devices().communicators.erase(handle);
     communicator->isDestroyed = true;
     devices().changed.notify_all();
   });

@@ -29,6 +29,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Configuration") var configuration: ConfigurationOptions
 
   mutating func run() throws {
+    if memory.dryRun { return try PlanCommand.report(on: self, asJSON: false, recalibrates: false) }
     try fillFromConfiguration()
     try generate()
   }

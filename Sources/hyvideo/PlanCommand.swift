@@ -11,8 +11,8 @@ struct PlanCommand: ParsableCommand {
     discussion: """
       Example: hyvideo plan --model ckpts --video-size 720 1280 --video-length 129 --ranks 8
       Takes the flags of generate and runs the same networks without their numbers: memory of each stage on the busiest rank, \
-      bytes read and sent, operations, and time from operations timed on this machine (kept for the next plan). Ends with 64 \
-      where the run does not fit.
+      bytes read and sent, operations, and time from operations timed on this machine (kept for the next plan). With --device ascend \
+      it says the same of runs on NPUs, which need not be here, and time by a roofline. Ends with 64 where the run does not fit.
       """)
 
   @Flag(help: "Print one JSON object.") var json = false
@@ -22,19 +22,25 @@ struct PlanCommand: ParsableCommand {
   /// For a plan without a prompt: about as long as prompts are.
   private static let typicalPrompt = "A cat walks on the grass, realistic style."
 
-  func run() throws {
-    let (report, fits) = try RefusedBeforeWork.checking { try planned() }
-    try Console.result(json ? report.json() : ForecastTable(report: report).text)
+  func run() throws { try Self.report(on: generate, asJSON: json, recalibrates: recalibrate) }
+
+  /// Plans a command and prints what it needs.
+  /// - Throws: `ExitCode` 64 where it does not fit.
+  static func report(on command: GenerateCommand, asJSON: Bool, recalibrates: Bool) throws {
+    let (report, fits) = try RefusedBeforeWork.checking { try planned(command, recalibrates: recalibrates) }
+    try Console.result(asJSON ? report.json() : ForecastTable(report: report).text)
     if !fits { throw ExitCode(64) }
   }
 
-  private func planned() throws -> (report: ForecastReport, fits: Bool) {
+  private static func planned(
+    _ generate: GenerateCommand, recalibrates: Bool
+  ) throws -> (report: ForecastReport, fits: Bool) {
     var command = generate
     try command.fillFromConfiguration()
     if let saved = try command.running.resume.map(SavedRun.init(contentsOf:)) {
       ResumedFlags.fill(&command, from: saved, ranks: command.ranks.ranks ?? 1)
     }
-    if command.prompt.prompt == nil && command.prompt.promptFile == nil { command.prompt.prompt = Self.typicalPrompt }
+    if command.prompt.prompt == nil && command.prompt.promptFile == nil { command.prompt.prompt = typicalPrompt }
     let run = try PlannedRun(command)
     let plan = try run.forecaster.plan(run.requests)
     var proposal: String?
@@ -42,12 +48,12 @@ struct PlanCommand: ParsableCommand {
       proposal = try run.forecaster.proposal(for: run.requests, heads: run.heads)
         .map { ProposedCommand($0, insteadOf: run.requests[0]).description }
     }
-    let forecast = try run.forecaster.forecast(plan, run.requests, recalibrates: recalibrate) { _ in
+    let forecast = try run.forecaster.forecast(plan, run.requests, recalibrates: recalibrates) { _ in
       // What does not fit is not worth the wait.
-      proposal == nil || recalibrate ? 10 : 0
+      proposal == nil || recalibrates ? 10 : 0
     }
     let report = ForecastReport(
-      forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.device.threads,
+      forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.planning.threads,
       proposal: proposal)
     return (report, forecast.fits)
   }
@@ -56,7 +62,7 @@ struct PlanCommand: ParsableCommand {
 /// What `generate` would be given, without looking at where output goes, and with ranks that have not been started.
 struct PlannedRun {
   let requests: [GenerationRequest]
-  let device: any ComputeDevice
+  let planning: DevicePlanning
   let forecaster: Forecaster
   let layoutReason: String?
   let heads: Int
@@ -72,7 +78,7 @@ struct PlannedRun {
     let automatic = RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads)
     layoutReason = asked == nil ? automatic.reason : nil
     let cores = AvailableCores.count
-    device = try command.device.open(RankSession.alone, threads: max(cores / ranks, 1))
+    planning = try command.device.planning(threads: max(cores / ranks, 1))
     if command.cache.isUsed {
       let digest = try GeneratePlan.digest(of: model)
       let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: digest)
@@ -87,9 +93,9 @@ struct PlannedRun {
     setting.previewInterval = command.running.preview
     setting.comparesWithoutCache = command.cache.measureFidelity
     forecaster = try Forecaster(
-      model, device: device, setting: setting,
-      limit: MemoryLimit(command.memory.memoryLimit, processesOnHost: ranks),
-      offloads: command.running.offloads(model),
-      crowding: HostCrowding(ranks: ranks, threads: device.threads, cores: cores))
+      model, planning: planning, setting: setting,
+      limit: MemoryLimit(command.memory, processesOnHost: ranks, device: planning.memory),
+      offloads: planning.memory == nil ? command.running.offloads(model) : command.running.useCpuOffload,
+      crowding: HostCrowding(ranks: ranks, threads: planning.threads, cores: cores))
   }
 }

@@ -130,4 +130,22 @@ import Testing
     #expect(try emulator.violations() == [])
     #expect(try emulator.leaksAtTheEnd() == [])
   }
+
+  @Test func `a roofline takes what bounds a kernel`() {
+    let roofline = AscendRoofline()
+    func seconds(_ name: String, operations: Int, bytes: Int) -> Double {
+      roofline.seconds(of: PlannedOperation(.kernel, [operations, bytes], format: name)) - roofline.secondsPerKernel
+    }
+    // 313 Tera a second at 51 %, 1.6 TB/s at 75 %.
+    let products = seconds("aclnnAddmm", operations: 159_630_000_000_000, bytes: 1000)
+    #expect(abs(products - 1) < 1e-6)
+    let copies = seconds("aclnnInplaceCopy", operations: 0, bytes: 1_200_000_000_000)
+    #expect(abs(copies - 1) < 1e-6)
+    let convolution = seconds("aclnnConvolution", operations: 28_170_000_000_000, bytes: 1000)
+    #expect(abs(convolution - 1) < 1e-6)
+    // Seven links of 28 GB/s, or one.
+    #expect(abs(roofline.seconds(sendingTo: 7, bytes: 196e9) - 1) < 1e-6)
+    #expect(abs(roofline.seconds(sendingTo: 1, bytes: 28e9) - 1) < 1e-6)
+    #expect(roofline.seconds(sendingTo: 0, bytes: 0) == 0)
+  }
 }

@@ -116,8 +116,10 @@ import Testing
   func `a device without room ends the run with what would help`(_ settings: [String: String]) throws {
     let folder = TemporaryFolder()
     let emulator = EmulatedDevices(report: folder.path("report"), settings)
+    // The plan says that it cannot fit.
     let failed = try Program.run(
-      Self.short + ["--device", "ascend", "--output", folder.path("out/")], environment: emulator.environment)
+      Self.short + ["--force", "--device", "ascend", "--output", folder.path("out/")],
+      environment: emulator.environment)
     #expect(failed.status == 1 && failed.errorLines.count == 1, "\(failed.errors)")
     #expect(failed.errorLine.contains("out of memory") && failed.errorLine.contains("--use-cpu-offload"))
     #expect(try emulator.report() == [])
@@ -127,12 +129,22 @@ import Testing
     let folder = TemporaryFolder()
     let emulator = EmulatedDevices(report: folder.path("report"), ["MEGABYTES": "8"])
     let result = try Program.run(
-      Self.short + ["--use-cpu-offload", "--device", "ascend", "--output", folder.path("out/")],
+      Self.short + ["--use-cpu-offload", "--force", "--device", "ascend", "--output", folder.path("out/")],
       environment: emulator.environment)
     // The decoder's tiles need more.
     #expect(result.status == 1 && result.errorLines.count == 1, "\(result.errors)")
     #expect(result.errorLine.contains("the latents are saved, finish the video with: hyvideo decode"))
     #expect(try emulator.report() == [])
+  }
+
+  @Test func `what cannot fit a card is refused with what the card has free`() throws {
+    let folder = TemporaryFolder()
+    let small = EmulatedDevices(report: folder.path("report"), ["MEGABYTES": "8"])
+    let refused = try Program.run(
+      Self.short + ["--device", "ascend", "--output", folder.path("out/")], environment: small.environment)
+    #expect(refused.status == 64 && refused.errorLines.count == 1, "\(refused.errors)")
+    #expect(refused.errorLine.contains("of device memory (free on ascend:0)"), "\(refused.errorLine)")
+    #expect(try small.report() == [])
   }
 
   @Test func `devices are listed with memory, chip and libraries`() throws {

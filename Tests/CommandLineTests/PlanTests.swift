@@ -182,4 +182,41 @@ import Testing
     let folder = TemporaryFolder()
     #expect(try run(["plan", "--memory-limit=\(limit)"], folder).status == 64)
   }
+
+  @Test func `a run on an NPU is planned without one`() throws {
+    let folder = TemporaryFolder()
+    let flags = ["--device", "ascend", "--infer-steps", "5", "--ranks", "2"]
+    let result = try run(["plan", "--json"] + flags, folder)
+    #expect(result.status == 0, "\(result.errors)")
+    let plan = try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
+    #expect(plan?["device"]?.string == "ascend")
+    #expect(plan?["device_peak_bytes"]?.int ?? 0 > 10_000_000)
+    #expect(plan?["device_limit_bytes"]?.int == 60 << 30)
+    let kernels = plan?["operations"]?.array?.compactMap { $0.object?["format"]?.string } ?? []
+    for name in ["aclnnAddmm", "aclnnFusedInferAttentionScoreV2", "HcclAlltoAllV"] {
+      #expect(kernels.contains(name), "\(kernels)")
+    }
+    let denoise = plan?["stages"]?.array?.compactMap(\.object).first { $0["name"]?.string == "denoise" }
+    #expect(denoise?["bytes_sent"]?.int ?? 0 > 0)
+    #expect(denoise?["seconds"]?.double ?? 0 > 0)
+
+    let text = try run(["generate", "--prompt", prompt, "--output", folder.path("a.mp4"), "--dry-run"] + flags, folder)
+    #expect(text.status == 0, "\(text.errors)")
+    for word in ["on the device", "kernels of a step", "roofline", "fits"] { #expect(text.output.contains(word)) }
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `a run that does not fit its card is refused with one that does`() throws {
+    let folder = TemporaryFolder()
+    let result = try run(
+      [
+        "plan", "--json", "--device", "ascend", "--video-size", "256", "256", "--video-length", "65",
+        "--device-memory-limit", "250MB",
+      ], folder)
+    #expect(result.status == 64)
+    let plan = try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
+    #expect(plan?["fits"]?.bool == false)
+    #expect(plan?["device_limit_source"]?.string == "--device-memory-limit")
+    #expect(plan?["proposal"]?.string?.contains("--device ascend") == true)
+  }
 }

@@ -20,7 +20,15 @@ import Testing
 
   private static func planner(_ model: ModelFolder, byteCount: Int = 64 << 30) throws -> RunPlanner {
     let libraries = try libraries()
-    return try RunPlanner(model) { try AscendPlanningBackend(dryRunIn: libraries, byteCount: byteCount) }
+    return try RunPlanner(model) { streamsWeights in
+      // The types that runs have unless told otherwise.
+      let transformer = try AscendPlanningBackend(
+        dryRunIn: libraries, byteCount: byteCount, streamsWeights: streamsWeights)
+      return PlanningBackends(
+        textEncoders: transformer.with(activationType: .float16, streamsWeights: streamsWeights),
+        transformer: transformer, autoencoder: transformer.with(activationType: .float16),
+        makeGroups: { try transformer.groups($0, parts: $1) })
+    }
   }
 
   private func request(_ model: ModelFolder, _ height: Int, _ width: Int, frames: Int, steps: Int) -> GenerationRequest
@@ -55,14 +63,32 @@ import Testing
     let seconds =
       try clock.measure { planned = try Self.planner(model).plan([request], setting: PlanSetting()) } / .seconds(1)
     let plan = try #require(planned)
-    // 1.62e15 in linear layers and 10.45e15 in attention with 256 text tokens.
+    // With 256 text tokens.
     #expect(abs(plan.denseStep.total.operations / 12.07e15 - 1) < 0.01)
+    for (kernel, operations) in [("aclnnAddmm", 1.62e15), ("aclnnFusedInferAttentionScoreV2", 10.45e15)] {
+      let counted = plan.denseStep.totals.first { $0.key.format == kernel }?.value.operations ?? 0
+      #expect(abs(counted / operations - 1) < 0.01, "\(kernel): \(counted)")
+    }
     #expect(abs((plan[.denoise]?.work.total.operations ?? 0) / (50 * 12.07e15) - 1) < 0.01)
     // 25.6 GB of weights and what is computed with them.
     #expect(plan[.denoise]?.devicePeakBytes ?? 0 > 30 << 30)
     #expect(plan.devicePeakBytes < 60 << 30)
     #expect(plan[.decode]?.units == 84)
     #expect(seconds < 10, "\(seconds) s")
+  }
+
+  @Test func `weights that stay with the host leave their memory to the video`() throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/hyvideo-plan-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try SparseCheckpoint.write(toFolder: folder, tokenizersOf: Goldens.repositoryPath("Models/demo"))
+    let model = try ModelFolder(folder)
+    var setting = PlanSetting()
+    setting.windowBytes = 512 << 20
+    let plan = try Self.planner(model).plan([request(model, 720, 1280, frames: 129, steps: 50)], setting: setting)
+    #expect(plan[.denoise]?.devicePeakBytes ?? .max < 24 << 30)
+    // Every step brings the weights of its blocks again.
+    let read = Double(plan[.denoise]?.bytesRead ?? 0) / 50
+    #expect(read > 18e9 && read < 26e9, "\(read)")
   }
 
   @Test(arguments: [(8, 1), (1, 8), (4, 2), (2, 4)])
@@ -76,9 +102,18 @@ import Testing
     let request = request(model, 720, 1280, frames: 649, steps: 50)
     let plan = try Self.planner(model).plan([request], setting: setting)
     #expect(plan.devicePeakBytes < 60 << 30)
+    let names = Set(plan.denseStep.totals.keys.map(\.format))
+    #expect(names.contains("HcclAlltoAllV") == (layout.ulysses > 1))
+    #expect(names.contains("HcclBatchSendRecv") == (layout.ring > 1))
     let tokens = try PromptTokenizer(model)(request.prompt, frames: request.frames).textTokenCount
     let step = TransformerConfiguration().operationsPerStep(tokens: 163 * 45 * 80, textTokens: tokens)
     #expect(abs(plan.denseStep.total.operations / (step / 8) - 1) < 0.01)
-    #expect(plan[.denoise]?.bytesSent ?? 0 > 1 << 40)
+    // In bfloat16, from device to device, and at the end the velocity of a rank's tokens to all others.
+    let layers = Double(20 + 40)
+    let attention =
+      2 * layers * setting.layout.sentValues(videoTokens: 163 * 45 * 80, textTokens: tokens, channels: 3072)
+    let velocity = Double(2 * 7 * 163 * 45 * 10 * 64)
+    let sent = Double(plan[.denoise]?.bytesSent ?? 0) / 50
+    #expect(abs(sent / (attention + velocity) - 1) < 0.01, "\(sent) for \(attention) and \(velocity)")
   }
 }

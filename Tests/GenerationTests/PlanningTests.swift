@@ -15,7 +15,7 @@ import Testing
   private func planner(_ path: String = Goldens.repositoryPath("Models/demo")) throws -> (RunPlanner, ModelFolder) {
     let model = try ModelFolder(path)
     let backend = CPUBackend(threads: 2)
-    return (try RunPlanner(model) { CPUPlanningBackend(for: backend) }, model)
+    return (try RunPlanner(model) { _ in PlanningBackends(CPUPlanningBackend(for: backend)) }, model)
   }
 
   private func request(

@@ -1,3 +1,4 @@
+public import Collectives
 public import TensorCore
 public import TensorOps
 
@@ -12,13 +13,14 @@ public final class AscendPlanningBackend: PlanningBackend {
   /// - Parameters:
   ///   - libraries: of emulated devices.
   ///   - byteCount: the memory of the device: what does not fit is an error.
+  ///   - streamsWeights: whether large parameters stay with the host and are brought as they are used.
   /// - Throws: `AscendError` where the libraries have no such devices.
   public convenience init(
-    dryRunIn libraries: CANNLibraries, byteCount: Int, activationType: DType = .bfloat16
+    dryRunIn libraries: CANNLibraries, byteCount: Int, activationType: DType = .bfloat16, streamsWeights: Bool = false
   ) throws(AscendError) {
+    let device = try AscendDevice(dryRunIn: libraries, byteCount: byteCount)
     self.init(
-      AscendBackend(
-        device: try AscendDevice(dryRunIn: libraries, byteCount: byteCount), activationType: activationType),
+      AscendBackend(device: device, activationType: activationType, streamsWeights: streamsWeights),
       memory: PlanningMemory(), journal: PlanningJournal())
   }
 
@@ -27,9 +29,10 @@ public final class AscendPlanningBackend: PlanningBackend {
   }
 
   /// The same device with activations of another type.
-  public func with(activationType: DType) -> AscendPlanningBackend {
+  public func with(activationType: DType, streamsWeights: Bool = false) -> AscendPlanningBackend {
     AscendPlanningBackend(
-      AscendBackend(device: backend.device, activationType: activationType), memory: memory, journal: journal)
+      AscendBackend(device: backend.device, activationType: activationType, streamsWeights: streamsWeights),
+      memory: memory, journal: journal)
   }
 
   public var name: String { "ascend" }
@@ -37,6 +40,18 @@ public final class AscendPlanningBackend: PlanningBackend {
   public var hasOwnMemory: Bool { true }
 
   public func takeDevicePeak() -> Int { backend.device.takeDryPeak() }
+
+  /// The device's group of ranks of which only this one is there, and parts of it.
+  /// - Parameters:
+  ///   - base: all ranks' processes.
+  ///   - parts: some ranks' processes, and which of all they are.
+  /// - Throws: `CollectiveError` where HCCL would not do it.
+  public func groups(
+    _ base: any ProcessGroup, parts: [(group: any ProcessGroup, members: [Int])]
+  ) throws(CollectiveError) -> (all: any ProcessGroup, parts: [any ProcessGroup]) {
+    let all = try HCCLProcessGroup(base, device: backend.device)
+    return (all, parts.map { HCCLProcessGroup(splitting: all, to: $0.group, members: $0.members) })
+  }
 
   /// Does an operation and writes its kernels down.
   private func noted<Result>(_ body: () throws(BackendError) -> Result) throws(BackendError) -> Result {
@@ -75,8 +90,17 @@ extension AscendPlanningBackend {
   }
 
   public func adopt(_ weight: Weight) throws(BackendError) -> Weight {
-    try noted { () throws(BackendError) in try backend.adopt(weight) }
+    let adopted = try noted { () throws(BackendError) in try backend.adopt(weight) }
+    // What is copied now passes through the host's memory.
+    if adopted.tensor.deviceStorage != nil {
+      memory.use(weight)
+      memory.release(weight)
+    }
+    return adopted
   }
+
+  public func synchronize() throws(BackendError) { try backend.synchronize() }
+  public func trim() { backend.trim() }
 }
 
 // MARK: Operations
@@ -183,6 +207,4 @@ extension AscendPlanningBackend {
     _ = try noted { () throws(BackendError) in try backend.isFinite(x) }
     return true
   }
-
-  public func trim() { backend.trim() }
 }

@@ -26,9 +26,9 @@ public struct AscendRoofline: Sendable {
     work.calls.reduce(0) { $0 + Double($1.value) * seconds(of: $1.key) }
   }
 
-  /// Seconds of one kernel.
+  /// Seconds of one kernel; transfers between devices are bound by their links, not by memory, and count elsewhere.
   public func seconds(of operation: PlannedOperation) -> Double {
-    guard operation.kind == .kernel else { return 0 }
+    guard operation.kind == .kernel, !operation.format.hasPrefix("Hccl") else { return 0 }
     let efficiency = operation.format == "aclnnConvolution" ? convolutionEfficiency : productEfficiency
     let computing = Double(operation.extents[0]) / (operationsPerSecond * efficiency)
     let moving = Double(operation.extents[1]) / (memoryBytesPerSecond * memoryEfficiency)

@@ -64,10 +64,9 @@ public final class HCCLProcessGroup: ProcessGroup {
     self.communicator = Mutex(communicator)
   }
 
-  private init(splitting whole: HCCLProcessGroup, to base: any ProcessGroup) throws(CollectiveError) {
+  /// - Parameter members: the ranks of the part as ranks of all.
+  init(splitting whole: HCCLProcessGroup, to base: any ProcessGroup, members: [Int]) {
     (self.base, device, world, meter) = (base, whole.device, whole.world, whole.meter)
-    let mine = withUnsafeBytes(of: UInt64(whole.members[whole.rank]).littleEndian) { Array($0) }
-    let members = try base.allGather(mine).map { bytes in bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
     self.members = members
     let order = members.sorted()
     places = members.map { member in order.firstIndex(of: member) ?? 0 }
@@ -81,7 +80,10 @@ public final class HCCLProcessGroup: ProcessGroup {
   public var statistics: CommunicationStatistics { base.statistics.joined(with: meter.statistics) }
 
   public func subgroup(color: Int, key: Int) throws(CollectiveError) -> any ProcessGroup {
-    try HCCLProcessGroup(splitting: self, to: base.subgroup(color: color, key: key))
+    let part = try base.subgroup(color: color, key: key)
+    let mine = withUnsafeBytes(of: UInt64(members[rank]).littleEndian) { Array($0) }
+    let ranks = try part.allGather(mine).map { bytes in bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
+    return HCCLProcessGroup(splitting: self, to: part, members: ranks)
   }
 
   public func abort(reason: String, status: Int32) { base.abort(reason: reason, status: status) }

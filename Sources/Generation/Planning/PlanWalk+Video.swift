@@ -63,6 +63,7 @@ extension PlanWalk {
     end(
       .denoise, units: request.steps, work: work, read: memory.statistics.weightBytesRead + rest * read,
       sent: (perStep.bytesSent * rest, perStep.messages * rest))
+    try requireRoom()
     caches = []
     if request.cache != .none && skippedStep == nil { skippedStep = try skippedStepAlone(guidance, rotary) }
   }
@@ -71,11 +72,12 @@ extension PlanWalk {
   private mutating func decode() throws {
     // On a device with memory of its own the transformer gives way.
     transformer = networks.transformer.network
+    if backend.hasOwnMemory { streaming?.reset() }
     let decoder = try decoder ?? loadedDecoder()
     begin()
     let memory = memory
     let tiled = TiledDecoder(
-      decoder, tiling: request.vaeTiling, in: context,
+      decoder, tiling: request.vaeTiling, in: contexts.autoencoder,
       group: setting.sharesTiles ? all : SingleProcessGroup(), allocate: { memory.tensor($0) })
     let shape = latentShape
     var video: Tensor?
@@ -97,7 +99,7 @@ extension PlanWalk {
 
   private mutating func loadedDecoder() throws -> VideoDecoder {
     begin()
-    let loaded = try networks.loadedDecoder(on: backend).network
+    let loaded = try networks.loadedDecoder(on: backends.autoencoder).network
     decoder = loaded
     end(.loadDecoder)
     return loaded
@@ -121,7 +123,7 @@ extension PlanWalk {
   func decodeWhole(_ latents: Shape) throws {
     guard let decoder else { return }
     let memory = memory
-    let tiled = TiledDecoder(decoder, tiling: false, in: context, allocate: { memory.tensor($0) })
+    let tiled = TiledDecoder(decoder, tiling: false, in: contexts.autoencoder, allocate: { memory.tensor($0) })
     try tiled.decode(memory.tensor(latents)) { _ in }
   }
 
@@ -145,7 +147,7 @@ extension PlanWalk {
   }
 
   private var sampler: Sampler {
-    Sampler(transformer, in: ranks.context(context), halves: halves)
+    Sampler(transformer, in: ranks.context(contexts.transformer), halves: halves)
   }
 
   /// The angles' memory without the angles.

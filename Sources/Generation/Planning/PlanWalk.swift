@@ -9,17 +9,18 @@ import Tokenizers
 /// `PlanWalk+Video.swift`.
 struct PlanWalk {
   let networks: PlannedNetworks
-  let backend: any PlanningBackend
+  let backends: PlanningBackends
   private(set) var request: GenerationRequest
   let setting: PlanSetting
   private let programBytes: Int
-  private let mostBytes: Int
+  /// What the run may hold on the host and on the device.
+  private let most: (host: Int, device: Int)
   /// What the rank sends to others.
   let sent = CommunicationMeter()
   let ranks: SequenceGroup
   let halves: GuidanceHalves?
   let streaming: PlannedStreaming?
-  let context: ForwardContext
+  let contexts: StageContexts
   var transformer: HunyuanVideoTransformer
   /// From its loading on.
   var decoder: VideoDecoder?
@@ -33,21 +34,30 @@ struct PlanWalk {
   private(set) var isComparison = false
   private var sentBefore = CommunicationStatistics()
 
+  /// The transformer's; all share its memory and its journal.
+  var backend: any PlanningBackend { backends.transformer }
   var memory: PlanningMemory { backend.memory }
   /// All ranks that make a video together.
   var all: any ProcessGroup { halves?.all ?? ranks.all }
 
   init(
-    _ networks: PlannedNetworks, on backend: any PlanningBackend, request: GenerationRequest, setting: PlanSetting,
-    programBytes: Int, mostBytes: Int
-  ) {
-    self.mostBytes = mostBytes
-    (self.networks, self.backend, self.request, self.setting) = (networks, backend, request, setting)
+    _ networks: PlannedNetworks, on backends: PlanningBackends, request: GenerationRequest, setting: PlanSetting,
+    programBytes: Int, most: (host: Int, device: Int)
+  ) throws {
+    self.most = most
+    (self.networks, self.backends, self.request, self.setting) = (networks, backends, request, setting)
     self.programBytes = programBytes
-    ranks = PlanningGroup.sequence(setting.layout, rank: 0, in: backend.memory, sent: sent)
-    halves = setting.splitsGuidance ? PlanningGroup.halves(ranks, in: backend.memory, sent: sent) : nil
-    streaming = setting.windowBytes.map { PlannedStreaming(windowBytes: $0, in: backend.memory) }
-    context = ForwardContext(backend: backend, weightStreaming: streaming)
+    let backend = backends.transformer
+    (ranks, halves) = try PlanningGroup.groups(
+      setting, in: backend.memory, sent: sent, makeGroups: backends.makeGroups)
+    streaming = setting.windowBytes.map {
+      PlannedStreaming(windowBytes: $0, in: backend.memory, tellsDevice: backend.hasOwnMemory)
+    }
+    contexts = StageContexts(
+      textEncoders: ForwardContext(backend: backends.textEncoders),
+      transformer: ForwardContext(backend: backends.transformer),
+      autoencoder: ForwardContext(backend: backends.autoencoder)
+    ).streaming(streaming)
     transformer = networks.transformer.network
     backend.memory.book(programBytes)
   }
@@ -57,7 +67,8 @@ struct PlanWalk {
 
   /// - Throws: `Excess` where the run has held more than it may.
   func requireRoom() throws(Excess) {
-    if memory.statistics.peakBytes > mostBytes { throw Excess() }
+    if memory.statistics.peakBytes > most.host { throw Excess() }
+    if stages.contains(where: { $0.devicePeakBytes > most.device }) { throw Excess() }
   }
 
   var plan: RunPlan {
@@ -70,17 +81,15 @@ struct PlanWalk {
   /// Both text encoders on all texts. They and their weights are gone afterwards.
   mutating func encode(_ texts: [(prompt: PromptTokens, negative: PromptTokens?)]) throws {
     begin()
-    let encoder = try networks.loadedEncoder(in: context, on: backend)
+    let encoder = try networks.loadedEncoder(in: contexts.textEncoders, on: backends.textEncoders)
     streaming?.register(encoder.weights)
     streaming?.beginPhase()
     var known: [[Int32]: EncodedPrompt] = [:]
     for tokens in texts.flatMap({ [$0.prompt, $0.negative] }).compactMap({ $0 })
     where known[tokens.templated.ids] == nil {
-      let encoded = try encoder.network(tokens, in: context)
-      for tensor in [encoded.textStates, encoded.pooledText] {
-        _ = try all.broadcast(backend.download(tensor), shape: tensor.shape, from: 0)
-      }
-      known[tokens.templated.ids] = encoded
+      let encoded = try encoder.network(tokens, in: contexts.textEncoders)
+      known[tokens.templated.ids] = EncodedPrompt(
+        textStates: try shared(encoded.textStates), pooledText: try shared(encoded.pooledText))
     }
     prompt = known[texts[0].prompt.templated.ids]
     negative = texts[0].negative.flatMap { known[$0.templated.ids] }
@@ -90,11 +99,18 @@ struct PlanWalk {
     streaming?.reset()
   }
 
+  /// The first rank's tensor on its way to all transformers.
+  private func shared(_ tensor: Tensor) throws -> Tensor {
+    if all.size == 1 { return try contexts.handedOver(tensor) }
+    let mine = try backends.textEncoders.download(tensor)
+    return try backend.upload(all.broadcast(mine, shape: tensor.shape, from: 0))
+  }
+
   /// The decoder is loaded, and colours are fitted to it, before there are latents to show.
   mutating func preparePreviews() throws {
     if setting.previewInterval == nil { return }
     begin()
-    let loaded = try networks.loadedDecoder(on: backend)
+    let loaded = try networks.loadedDecoder(on: backends.autoencoder)
     decoder = loaded.network
     streaming?.register(loaded.weights)
     end(.loadDecoder)
@@ -105,6 +121,8 @@ struct PlanWalk {
 
   mutating func loadTransformer() throws {
     begin()
+    // On a device with memory of its own the decoder gives way.
+    if backend.hasOwnMemory { decoder = nil }
     let loaded = try networks.loadedTransformer(on: backend)
     transformer = loaded.network
     streaming?.register(loaded.weights)
@@ -114,7 +132,7 @@ struct PlanWalk {
   /// What follows is the run without cache that the first is compared with.
   mutating func beginComparison() throws {
     isComparison = true
-    if backend.hasOwnMemory { transformer = try networks.loadedTransformer(on: backend).network }
+    if backend.hasOwnMemory { try loadTransformer() }
     request.cache = .none
   }
 
@@ -141,5 +159,6 @@ struct PlanWalk {
         bytesRead: read ?? statistics.weightBytesRead, bytesSent: sent.bytesSent + more.bytes,
         messages: sent.messages + more.messages, work: work ?? backend.journal.take()))
     memory.trim()
+    backend.trim()
   }
 }

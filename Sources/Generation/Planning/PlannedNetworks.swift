@@ -36,16 +36,16 @@ struct PlannedNetworks {
   /// What building each took.
   let seconds: [GenerationStage: Double]
 
-  init(_ model: ModelFolder, on backend: any PlanningBackend) throws {
+  init(_ model: ModelFolder, on backends: PlanningBackends) throws {
     self.model = model
-    let adopt: WeightAdoption = { backend.hasOwnMemory ? $0 : try backend.adopt($0) }
     let clock = ContinuousClock()
     let start = clock.now
-    encoder = try Self.encoder(model, ForwardContext(backend: backend), adopt)
+    encoder = try Self.encoder(
+      model, ForwardContext(backend: backends.textEncoders), Self.keeping(on: backends.textEncoders))
     let encoded = clock.now
-    transformer = try Self.transformer(model, adopt)
+    transformer = try Self.transformer(model, Self.keeping(on: backends.transformer))
     let transformed = clock.now
-    decoder = try Self.decoder(model, adopt)
+    decoder = try Self.decoder(model, Self.keeping(on: backends.autoencoder))
     seconds = [
       .encodePrompts: start.duration(to: encoded) / .seconds(1),
       .loadTransformer: encoded.duration(to: transformed) / .seconds(1),
@@ -54,11 +54,15 @@ struct PlannedNetworks {
     decoderConfiguration = decoder.network.configuration
   }
 
+  private static func keeping(on backend: any PlanningBackend) -> WeightAdoption {
+    { backend.hasOwnMemory ? $0 : try backend.adopt($0) }
+  }
+
   // MARK: For a stage
 
-  func loadedEncoder(in context: ForwardContext, on backend: any PlanningBackend) throws -> PlannedNetwork<
-    PromptEncoder
-  > {
+  func loadedEncoder(
+    in context: ForwardContext, on backend: any PlanningBackend
+  ) throws -> PlannedNetwork<PromptEncoder> {
     backend.hasOwnMemory ? try Self.encoder(model, context) { try backend.adopt($0) } : encoder
   }
 

@@ -3,13 +3,16 @@ import Synchronization
 import TensorCore
 import TensorOps
 
-/// Follows which weights are in memory when they are read ahead, without reading any.
+/// Follows which weights are in memory when they are read ahead, without reading any. A device with memory of its own is told, so
+/// that it has them there.
 final class PlannedStreaming: WeightStreaming {
   private let window: Mutex<WeightWindow>
   private let memory: PlanningMemory
   private let windowBytes: Int
+  private let tellsDevice: Bool
 
-  init(windowBytes: Int, in memory: PlanningMemory) {
+  init(windowBytes: Int, in memory: PlanningMemory, tellsDevice: Bool) {
+    self.tellsDevice = tellsDevice
     self.windowBytes = windowBytes
     self.memory = memory
     window = Mutex(WeightWindow(windowBytes: windowBytes))
@@ -21,14 +24,33 @@ final class PlannedStreaming: WeightStreaming {
 
   func beginPhase(excluding other: Set<String> = [], stopsAtDecisions: Bool = false) {
     let released = window.withLock { $0.beginPhase(excluding: other, stopsAtDecisions: stopsAtDecisions) }
-    for weight in released { memory.release(weight) }
+    for weight in released { release(weight) }
+  }
+
+  private func release(_ weight: Weight) {
+    memory.release(weight)
+    if tellsDevice { weight.release() }
   }
 
   func willDecide() { window.withLock { $0.stopHere() } }
 
-  func reset() { window.withLock { $0 = WeightWindow(windowBytes: windowBytes) } }
+  func reset() {
+    let order = window.withLock { window in
+      defer { window = WeightWindow(windowBytes: windowBytes) }
+      return window.order
+    }
+    for weight in order { release(weight) }
+  }
 
   func willUse(_ weight: Weight) {
-    for weight in window.withLock({ $0.move(to: weight) }).released { memory.release(weight) }
+    let (prefetched, released) = window.withLock { $0.move(to: weight) }
+    for weight in released { release(weight) }
+    if !tellsDevice { return }
+    for weight in prefetched {
+      // It passes through the host's memory.
+      memory.use(weight)
+      memory.release(weight)
+      weight.prefetch()
+    }
   }
 }

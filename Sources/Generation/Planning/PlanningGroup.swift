@@ -13,22 +13,41 @@ final class PlanningGroup: ProcessGroup {
     (self.rank, self.size, self.memory, self.sent) = (rank, size, memory, sent)
   }
 
-  /// The groups of one rank of a layout.
-  static func sequence(
-    _ layout: RankLayout, rank: Int, in memory: PlanningMemory, sent: CommunicationMeter
-  ) -> SequenceGroup {
-    if layout.ranks == 1 { return SequenceGroup() }
-    return SequenceGroup(
-      layout: layout, all: PlanningGroup(rank: rank, size: layout.ranks, in: memory, sent: sent),
-      ulysses: PlanningGroup(rank: layout.ulyssesRank(rank), size: layout.ulysses, in: memory, sent: sent),
-      ring: PlanningGroup(rank: layout.ringRank(rank), size: layout.ring, in: memory, sent: sent))
-  }
-
-  /// The halves of twice as many ranks, seen by the first of all.
-  static func halves(_ ranks: SequenceGroup, in memory: PlanningMemory, sent: CommunicationMeter) -> GuidanceHalves {
-    GuidanceHalves(
-      half: ranks.all, all: PlanningGroup(rank: 0, size: 2 * ranks.layout.ranks, in: memory, sent: sent),
-      pair: PlanningGroup(rank: 0, size: 2, in: memory, sent: sent), branch: .positive)
+  /// The groups of the first rank of a setting, and its halves where guidance is split.
+  /// - Parameter makeGroups: puts the device's groups over those of the processes; nil where the processes exchange tensors.
+  static func groups(
+    _ setting: PlanSetting, in memory: PlanningMemory, sent: CommunicationMeter,
+    makeGroups: PlanningBackends.DeviceGroups?
+  ) throws -> (SequenceGroup, GuidanceHalves?) {
+    let layout = setting.layout
+    func group(_ size: Int) -> any ProcessGroup { PlanningGroup(rank: 0, size: size, in: memory, sent: sent) }
+    // The first rank of all is the first of each part.
+    var parts = [
+      (group: group(layout.ranks), members: Array(0..<layout.ranks)),
+      (group: group(layout.ulysses), members: Array(0..<layout.ulysses)),
+      (group: group(layout.ring), members: (0..<layout.ring).map { $0 * layout.ulysses }),
+      (group: group(2), members: [0, layout.ranks]),
+    ]
+    let all = group(setting.ranks)
+    var whole = all
+    if let makeGroups, setting.ranks > 1 {
+      let made = try makeGroups(all, parts)
+      whole = made.all
+      for index in parts.indices {
+        // A part that is the whole needs no communicator of its own.
+        parts[index].group = parts[index].members.count == setting.ranks ? made.all : made.parts[index]
+      }
+    }
+    let sequence =
+      layout.ranks == 1
+      ? SequenceGroup()
+      : SequenceGroup(
+        layout: layout, all: parts[0].group, ulysses: layout.ring == 1 ? parts[0].group : parts[1].group,
+        ring: layout.ulysses == 1 ? parts[0].group : parts[2].group)
+    if !setting.splitsGuidance { return (sequence, nil) }
+    return (
+      sequence, GuidanceHalves(half: sequence.all, all: whole, pair: parts[3].group, branch: .positive)
+    )
   }
 
   var statistics: CommunicationStatistics { sent.statistics }

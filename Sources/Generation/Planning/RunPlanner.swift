@@ -8,7 +8,7 @@ public import TensorOps
 /// most tokens, encodes the prompts and blends the tiles.
 public final class RunPlanner {
   private let networks: PlannedNetworks
-  private let makeBackend: () throws -> any PlanningBackend
+  private let makeBackends: (Bool) throws -> PlanningBackends
   private let tokenizer: PromptTokenizer
   private var tokens: [String: PromptTokens] = [:]
   /// What opening files and building networks took just now; stages begin with it.
@@ -16,10 +16,13 @@ public final class RunPlanner {
   /// What the process holds beside what it works on.
   public var programBytes = 0
 
-  /// - Parameter makeBackend: makes a device that has done nothing yet.
-  public init(_ model: ModelFolder, on makeBackend: @escaping () throws -> any PlanningBackend) throws {
-    self.makeBackend = makeBackend
-    networks = try PlannedNetworks(model, on: makeBackend())
+  /// - Parameter makeBackends: makes a device that has done nothing yet; told whether weights stay with the host and are brought as
+  ///   they are used.
+  public init(_ model: ModelFolder, on makeBackends: @escaping (_ streamsWeights: Bool) throws -> PlanningBackends)
+    throws
+  {
+    self.makeBackends = makeBackends
+    networks = try PlannedNetworks(model, on: makeBackends(false))
     let clock = ContinuousClock()
     let start = clock.now
     tokenizer = try PromptTokenizer(model)
@@ -36,18 +39,24 @@ public final class RunPlanner {
   /// Plans videos that differ in prompt and seed alone; all but the first stage are those of one.
   /// - Precondition: there is a request.
   public func plan(_ requests: [GenerationRequest], setting: PlanSetting) throws -> RunPlan {
-    try walk(requests, setting, within: .max)
+    try walk(requests, setting, within: (.max, .max))
   }
 
-  /// The plan where the run never holds more than so many bytes, else nil: most of what does not fit shows that early.
+  /// The plan where the run never holds more than so many bytes on the host and on the device, else nil: most of what does not fit
+  /// shows that early.
   /// - Precondition: there is a request.
-  public func plan(_ requests: [GenerationRequest], setting: PlanSetting, within bytes: Int) throws -> RunPlan? {
+  public func plan(_ requests: [GenerationRequest], setting: PlanSetting, within bytes: (host: Int, device: Int)) throws
+    -> RunPlan?
+  {
     do { return try walk(requests, setting, within: bytes) } catch is PlanWalk.Excess { return nil }
   }
 
-  private func walk(_ requests: [GenerationRequest], _ setting: PlanSetting, within bytes: Int) throws -> RunPlan {
+  private func walk(_ requests: [GenerationRequest], _ setting: PlanSetting, within bytes: (host: Int, device: Int))
+    throws -> RunPlan
+  {
     var walk = try PlanWalk(
-      networks, on: makeBackend(), request: requests[0], setting: setting, programBytes: programBytes, mostBytes: bytes)
+      networks, on: makeBackends(setting.windowBytes != nil), request: requests[0], setting: setting,
+      programBytes: programBytes, most: bytes)
     try walk.encode(requests.map { try texts(of: $0) })
     try walk.preparePreviews()
     try walk.loadTransformer()

@@ -99,6 +99,14 @@ public struct OperationCounts: Sendable {
     for (group, work) in other.totals { totals[group, default: OperationTotals()] += work * Double(times) }
   }
 
+  /// Those of one kind and weight format.
+  public func only(_ group: Group) -> OperationCounts {
+    var result = OperationCounts()
+    result.calls = calls.filter { $0.key.kind == group.kind && $0.key.format == group.format }
+    result.totals = totals.filter { $0.key == group }
+    return result
+  }
+
   /// Everything together.
   public var total: OperationTotals { totals.values.reduce(into: OperationTotals()) { $0 += $1 } }
 }

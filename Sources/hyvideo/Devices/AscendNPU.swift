@@ -10,17 +10,16 @@ import TensorOps
 final class AscendNPU: ComputeDevice {
   private let device: AscendDevice
   let precisions: StagePrecisions
-  private let toolkitVersion: String?
+  private let system: AscendSystem
 
   /// Opens a card.
   /// - Parameter choose: the number of the card, given how many there are.
   /// - Throws: `AscendError`, `RequestError`
   init(precisions: StagePrecisions, choose: (Int) throws(RequestError) -> Int) throws {
-    let system = try AscendSystem(environment: ProcessInfo.processInfo.environment)
+    system = try AscendSystem(environment: ProcessInfo.processInfo.environment)
     let index = try choose(try system.deviceCount())
     device = try AscendDevice(index: index, libraries: system.libraries)
     self.precisions = precisions
-    toolkitVersion = system.toolkitVersion
   }
 
   var kind: String { "ascend \(precisions.description)" }
@@ -28,7 +27,7 @@ final class AscendNPU: ComputeDevice {
   var threads: Int { 1 }
   var hasOwnMemory: Bool { true }
   var components: [String: String] {
-    ["chip": device.chip].merging(toolkitVersion.map { ["cann": $0] } ?? [:]) { $1 }
+    ["chip": device.chip].merging(system.toolkitVersion.map { ["cann": $0] } ?? [:]) { $1 }
   }
 
   func backends(streamsWeights: Bool) -> StageBackends {
@@ -59,5 +58,8 @@ final class AscendNPU: ComputeDevice {
     return DevicePeak(operationsPerSecond: peak.operationsPerSecond, bytesPerSecond: peak.bytesPerSecond)
   }
 
-  var planning: (() -> any PlanningBackend)? { nil }
+  func planning() throws -> DevicePlanning {
+    let status = try system.status(of: device.index)
+    return try .ascend(precisions, memory: (status.freeBytes, "free on \(name)"))
+  }
 }

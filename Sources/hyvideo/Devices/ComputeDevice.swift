@@ -38,8 +38,8 @@ protocol ComputeDevice: AnyObject {
   /// Its operations per second alone, as quickly as they can be measured.
   func measureOperations() throws -> Double
 
-  /// Makes a device of the kind that only counts, for plans; nil where there is none.
-  var planning: (() -> any PlanningBackend)? { get }
+  /// How runs on it are planned.
+  func planning() throws -> DevicePlanning
 }
 
 extension ComputeDevice {

@@ -46,6 +46,17 @@ struct DeviceOptions: ParsableArguments {
     }
   }
 
+  /// How runs on the device are planned, without opening it: it need not be here.
+  /// - Parameter share: threads of a CPU where the flag does not say.
+  func planning(threads share: Int) throws -> DevicePlanning {
+    try requireThreads()
+    switch try DeviceName(device ?? "cpu") {
+    case .cpu:
+      return try ProcessorDevice(threads: threads ?? share, precisions: precisions(.cpu)).planning()
+    case .ascend: return try .ascend(precisions(.npu), memory: nil)
+    }
+  }
+
   /// Checks `--threads` alone.
   func requireThreads() throws(RequestError) {
     guard let threads else { return }

@@ -37,5 +37,13 @@ final class ProcessorDevice: ComputeDevice {
 
   func measureOperations() -> Double { backend.measureOperations() }
 
-  var planning: (() -> any PlanningBackend)? { { [transformer] in CPUPlanningBackend(for: transformer) } }
+  func planning() -> DevicePlanning {
+    DevicePlanning(
+      name: name, threads: threads, memory: nil,
+      makeBackends: { [transformer] _ in PlanningBackends(CPUPlanningBackend(for: transformer)) },
+      timing: { [transformer, kind] again in
+        MeasuredTiming(transformer, kind: kind, threads: transformer.threads, isEmpty: again)
+      },
+      loadCode: { [transformer] in try RunPlanner.loadCode(on: transformer) })
+  }
 }

@@ -8,15 +8,15 @@ extension Forecaster {
     let remedy: String
     if let proposal = try proposal(for: requests, heads: heads) {
       remedy =
-        "this fits, with \(ByteCount.text(proposal.plan.hostPeakBytes)): "
+        "this fits, with \(ByteCount.text(limit.tightest(proposal.plan).found)): "
         + ProposedCommand(proposal, insteadOf: request).description
     } else {
       remedy = "nothing that this checkpoint makes fits; give it more memory, or --force"
     }
-    let largest = plan.largestStage
+    let (bound, found, stage) = limit.tightest(plan)
     return RequestError(
       "does not fit", at: "\(request.frames) frames of \(request.roundedHeight)x\(request.roundedWidth)",
-      expected: "at most \(ByteCount.text(limit.bytes)) (\(limit.source))",
-      found: "\(ByteCount.text(plan.hostPeakBytes)) to \(largest?.stage.rawValue ?? "run")", remedy: remedy)
+      expected: "at most \(ByteCount.text(bound.bytes)) \(bound.kind)(\(bound.source))",
+      found: "\(ByteCount.text(found)) to \(stage)", remedy: remedy)
   }
 }

@@ -24,6 +24,9 @@ struct Forecast {
   let videos: Int
   /// How the ranks of a host share its cores.
   let crowding: HostCrowding
+  let timing: any PlanTiming
+  /// `cpu`, `ascend`
+  let device: String
 
   var fits: Bool { limit.allows(plan) }
   /// Of all videos.
@@ -34,14 +37,16 @@ struct Forecast {
   var uncertainty: Double { seconds * (0.1 + 0.4 * guessedShare) }
 
   init(
-    _ plan: RunPlan, limit: MemoryLimit, times: OperationTimes, loadSeconds: [GenerationStage: Double],
+    _ plan: RunPlan, limit: MemoryLimit, timing: any PlanTiming, device: String,
+    loadSeconds: [GenerationStage: Double],
     request: GenerationRequest, videos: Int, crowding: HostCrowding
   ) {
+    (self.timing, self.device) = (timing, device)
     (self.plan, self.limit, self.videos, self.crowding) = (plan, limit, videos, crowding)
     var (guessed, total) = (0.0, 1e-9)
     var held = 0
     stages = plan.stages.map { stage in
-      let compute = times.seconds(of: stage.work)
+      let compute = timing.seconds(of: stage.work)
       guessed += compute.guessed
       total += compute.seconds
       // The first rank alone encodes prompts, and decodes where tiles are not dealt out.
@@ -52,10 +57,10 @@ struct Forecast {
         default: true
         }
       var seconds = compute.seconds * (takesTurns ? crowding.factor : 1)
-      seconds += Rates.touching(max(stage.tensorBytes - held, 0), reading: stage.bytesRead)
+      seconds += timing.transferSeconds(
+        of: stage, newBytes: max(stage.tensorBytes - held, 0), in: plan.setting.layout)
       held = max(held, stage.tensorBytes)
-      seconds += Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
-      seconds += Double(stage.work.total.calls) * Rates.call
+      seconds += Double(stage.work.total.calls) * timing.secondsPerCall
       if !stage.isComparison { seconds += loadSeconds[stage.stage] ?? 0 }
       switch stage.stage {
       case .denoise: seconds += Rates.save
@@ -65,30 +70,20 @@ struct Forecast {
       return Stage(plan: stage, seconds: seconds)
     }
     guessedShare = guessed / total
-    stepSeconds = Self.seconds(plan.denseStep, times) * crowding.factor
-    skippedStepSeconds = plan.skippedStep.map { Self.seconds($0, times) * crowding.factor }
+    stepSeconds = Self.seconds(plan.denseStep, timing) * crowding.factor
+    skippedStepSeconds = plan.skippedStep.map { Self.seconds($0, timing) * crowding.factor }
   }
 
   /// Of one step, ranks that take turns left aside.
-  private static func seconds(_ step: OperationCounts, _ times: OperationTimes) -> Double {
-    times.seconds(of: step).seconds + Double(step.total.calls) * Rates.call
+  private static func seconds(_ step: OperationCounts, _ timing: any PlanTiming) -> Double {
+    timing.seconds(of: step).seconds + Double(step.total.calls) * timing.secondsPerCall
   }
 
-  /// What is not timed: bytes per second of memory that is new to the process, of weights in the system's cache, and of messages
-  /// within a host; seconds of a message, of one number of a pixel on its way to the encoder, of what networks do between two
-  /// operations, and of writing the latents safely to the disk before they are decoded.
+  /// What no device changes: seconds of one number of a pixel on its way to the encoder, and of writing the latents safely to the
+  /// disk before they are decoded.
   private enum Rates {
-    static let newMemory = 3e9
-    static let weights = 3e9
-    static let link = 2e9
-    static let message = 20e-6
     static let value = 8e-9
-    static let call = 2e-6
     static let save = 8e-3
-
-    static func touching(_ bytes: Int, reading weightBytes: Int) -> Double {
-      Double(bytes) / newMemory + Double(weightBytes) / weights
-    }
   }
 
   /// The second run that `--measure-fidelity` asks for has the same stages again.
@@ -97,9 +92,10 @@ struct Forecast {
   /// `17 frames of 64 x 64 in 30 steps: 85 MB, about 18 s; …`
   var line: String {
     let verdict = fits ? "fits" : "does not fit"
-    return "planned: \(ByteCount.text(plan.hostPeakBytes)) at most (\(plan.largestStage?.stage.rawValue ?? "")), about "
+    let (bound, found, stage) = limit.tightest(plan)
+    return "planned: \(ByteCount.text(found)) \(bound.kind)at most (\(stage)), about "
       + "\(ProgressPrinter.seconds(seconds)) ± \(ProgressPrinter.seconds(uncertainty)); \(verdict) "
-      + "\(ByteCount.text(limit.bytes)) (\(limit.source))"
+      + "\(ByteCount.text(bound.bytes)) (\(bound.source))"
   }
 }
 

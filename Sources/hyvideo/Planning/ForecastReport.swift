@@ -29,6 +29,8 @@ struct ForecastReport: Encodable {
     let bytesRead: Double
     let bytesWritten: Double
     let weightBytes: Double
+    /// Of all calls in a step.
+    let seconds: Double
   }
 
   struct Setting: Encodable {
@@ -48,6 +50,12 @@ struct ForecastReport: Encodable {
   let programBytes: Int
   let limitBytes: Int
   let limitSource: String
+  /// `cpu`, `ascend`, and of its own memory; absent where it computes in the host's.
+  let device: String
+  let deviceLimitBytes: Int?
+  let deviceLimitSource: String?
+  /// Where times are from.
+  let timeSource: String
   let seconds: Double
   let secondsUncertainty: Double
   let stepSeconds: Double
@@ -80,7 +88,9 @@ struct ForecastReport: Encodable {
     fits = forecast.fits
     (hostPeakBytes, devicePeakBytes) = (plan.hostPeakBytes, plan.devicePeakBytes)
     programBytes = plan.programBytes
-    (limitBytes, limitSource) = (forecast.limit.bytes, forecast.limit.source)
+    (limitBytes, limitSource) = (forecast.limit.host.bytes, forecast.limit.host.source)
+    (device, timeSource) = (forecast.device, forecast.timing.source)
+    (deviceLimitBytes, deviceLimitSource) = (forecast.limit.device?.bytes, forecast.limit.device?.source)
     (seconds, secondsUncertainty) = (forecast.seconds, forecast.uncertainty)
     (stepSeconds, skippedStepSeconds) = (forecast.stepSeconds, forecast.skippedStepSeconds)
     stepOperations = plan.denseStep.total.operations
@@ -104,7 +114,8 @@ struct ForecastReport: Encodable {
       .map { group, work in
         Operation(
           kind: group.kind.rawValue, format: group.format, calls: work.calls, operations: work.operations,
-          bytesRead: work.bytesRead, bytesWritten: work.bytesWritten, weightBytes: work.weightBytes)
+          bytesRead: work.bytesRead, bytesWritten: work.bytesWritten, weightBytes: work.weightBytes,
+          seconds: forecast.timing.seconds(of: plan.denseStep.only(group)).seconds)
       }
       .sorted { ($0.kind, $0.format) < ($1.kind, $1.format) }
     self.proposal = proposal

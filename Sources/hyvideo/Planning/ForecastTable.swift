@@ -16,34 +16,56 @@ struct ForecastTable {
     if let warning = r.crowdingWarning { lines.append("warning: " + warning) }
     lines.append("")
     lines += table(
-      ["stage", "memory", "of it tensors", "weights", "read", "sent", "operations", "time"],
+      ["stage"] + (hasOwnMemory ? ["on the device", "on the host"] : ["memory", "of it tensors", "weights"])
+        + ["read", "sent", "operations", "time"],
       r.stages.map { stage in
-        [
-          stage.units > 1 ? "\(stage.name) (\(stage.units))" : stage.name, ByteCount.text(stage.hostPeakBytes),
-          ByteCount.text(stage.tensorBytes), ByteCount.text(stage.weightBytes), ByteCount.text(stage.bytesRead),
-          ByteCount.text(stage.bytesSent), Self.count(stage.operations), ProgressPrinter.seconds(stage.seconds),
-        ]
+        let memory =
+          hasOwnMemory
+          ? [stage.devicePeakBytes, stage.hostPeakBytes] : [stage.hostPeakBytes, stage.tensorBytes, stage.weightBytes]
+        return [stage.units > 1 ? "\(stage.name) (\(stage.units))" : stage.name]
+          + (memory + [stage.bytesRead, stage.bytesSent]).map(ByteCount.text)
+          + [Self.count(stage.operations), ProgressPrinter.seconds(stage.seconds)]
       })
+    if hasOwnMemory { lines += [""] + kernels }
     lines.append("")
     lines.append(
       "a step: \(ProgressPrinter.seconds(r.stepSeconds)), \(Self.count(r.stepOperations)) operations"
         + (r.skippedStepSeconds.map { "; a skipped one \(ProgressPrinter.seconds($0))" } ?? ""))
     lines.append(
       "time: \(ProgressPrinter.seconds(r.seconds)) ± \(ProgressPrinter.seconds(r.secondsUncertainty))"
-        + (r.guessedShare > 0.05
-          ? " (\(Int(100 * r.guessedShare)) % from like operations; --recalibrate times all)" : ""))
+        + (hasOwnMemory
+          ? " by \(r.timeSource)"
+          : r.guessedShare > 0.05
+            ? " (\(Int(100 * r.guessedShare)) % from like operations; --recalibrate times all)" : ""))
+    if hasOwnMemory {
+      lines.append(
+        "device memory: \(ByteCount.text(r.devicePeakBytes)) at most" + (r.ranks > 1 ? " on the busiest rank" : ""))
+    }
     lines.append(
       "memory: \(ByteCount.text(r.hostPeakBytes)) at most"
         + (r.ranks > 1 ? " on the busiest rank" : "")
         + ", of which the program itself \(ByteCount.text(r.programBytes))")
     lines.append(
-      r.fits
-        ? "fits \(ByteCount.text(r.limitBytes)) (\(r.limitSource))"
-        : "does not fit \(ByteCount.text(r.limitBytes)) (\(r.limitSource))")
+      "\(r.fits ? "fits" : "does not fit") \(ByteCount.text(r.limitBytes)) (\(r.limitSource))"
+        + (r.deviceLimitBytes.map { " and \(ByteCount.text($0)) of the device (\(r.deviceLimitSource ?? ""))" } ?? ""))
     if !r.fits {
       lines.append(r.proposal.map { "the nearest that fits:\n  \($0)" } ?? "nothing that this checkpoint makes fits")
     }
     return lines.joined(separator: "\n")
+  }
+
+  private var hasOwnMemory: Bool { report.deviceLimitBytes != nil }
+
+  /// The kernels of a step, those that take longest first.
+  private var kernels: [String] {
+    table(
+      ["kernels of a step", "calls", "operations", "bytes", "time"],
+      report.operations.sorted { $0.seconds > $1.seconds }.map { kernel in
+        [
+          kernel.format, "\(kernel.calls)", Self.count(kernel.operations),
+          ByteCount.text(Int(kernel.bytesRead + kernel.bytesWritten)), ProgressPrinter.seconds(kernel.seconds),
+        ]
+      })
   }
 
   private var layout: String {
@@ -51,7 +73,8 @@ struct ForecastTable {
     let ranks =
       r.ranks > 1 ? r.layoutReason ?? "\(r.ranks) ranks, Ulysses \(r.ulyssesDegree) x ring \(r.ringDegree)" : "1 rank"
     let weights =
-      r.weightWindowBytes.map { "weights on disk, \(ByteCount.text($0)) read ahead" } ?? "weights in memory"
+      r.weightWindowBytes.map { "weights on \(hasOwnMemory ? "the host" : "disk"), \(ByteCount.text($0)) read ahead" }
+      ?? "weights in memory"
     let tiles = r.setting.vaeTiling ? "decoding in tiles" : "decoding whole"
     return
       "\(ranks), \(r.threads) \(r.threads == 1 ? "thread" : "threads")\(r.ranks > 1 ? " each" : ""), \(weights), \(tiles)"

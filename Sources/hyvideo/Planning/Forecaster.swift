@@ -6,8 +6,7 @@ import TensorOps
 
 /// Plans a run, chooses between weights in memory and on disk, and looks for what fits where it does not.
 final class Forecaster {
-  private let device: any ComputeDevice
-  private let backend: any Backend
+  private let planning: DevicePlanning
   private let planner: RunPlanner
   private let limit: MemoryLimit
   /// Whether weights are read ahead whatever the memory.
@@ -22,23 +21,15 @@ final class Forecaster {
   ///   - setting: the layout of ranks and what stays in memory; the window is chosen here.
   ///   - crowding: how the ranks of a host share its cores.
   init(
-    _ model: ModelFolder, device: any ComputeDevice, setting: PlanSetting, limit: MemoryLimit, offloads: Bool,
+    _ model: ModelFolder, planning: DevicePlanning, setting: PlanSetting, limit: MemoryLimit, offloads: Bool,
     crowding: HostCrowding
   ) throws {
-    (self.device, self.setting, self.limit, self.offloads) = (device, setting, limit, offloads)
+    (self.planning, self.setting, self.limit, self.offloads) = (planning, setting, limit, offloads)
     self.crowding = crowding
-    backend = device.backends(streamsWeights: false).transformer
-    guard let makeBackend = device.planning else { throw Self.unplannable(device) }
-    planner = try RunPlanner(model, on: makeBackend)
-    try RunPlanner.loadCode(on: backend)
+    planner = try RunPlanner(model, on: planning.makeBackends)
+    try planning.loadCode()
     HostBufferPool.shared.trim()
     planner.programBytes = ProcessMemory.residentBytes()
-  }
-
-  private static func unplannable(_ device: any ComputeDevice) -> RequestError {
-    RequestError(
-      "no plan", at: "--device", expected: "a device that runs can be planned for: cpu", found: device.name,
-      remedy: "plan with --device cpu; memory and operations of the networks are alike")
   }
 
   // MARK: Memory
@@ -47,7 +38,8 @@ final class Forecaster {
   func plan(_ requests: [GenerationRequest], ranks layout: RankLayout? = nil) throws -> RunPlan {
     var setting = setting
     if let layout { setting.layout = layout }
-    if !offloads && planner.transformerBytes < limit.bytes {
+    let holdsWeights = planning.memory != nil || planner.transformerBytes < limit.host.bytes
+    if !offloads && holdsWeights {
       let resident = try planner.plan(requests, setting: setting)
       if fits(resident) { return resident }
     }
@@ -79,15 +71,16 @@ final class Forecaster {
   func forecast(
     _ plan: RunPlan, _ requests: [GenerationRequest], recalibrates: Bool = false, budget: (Double) -> Double
   ) throws -> Forecast {
-    var store = TimesStore(device: device.kind, threads: device.threads, isEmpty: recalibrates)
+    var timing = planning.timing(recalibrates)
     func forecast(_ plan: RunPlan) -> Forecast {
       Forecast(
-        plan, limit: limit, times: store.times, loadSeconds: planner.loadSeconds, request: requests[0],
+        plan, limit: limit, timing: timing, device: planning.name, loadSeconds: planner.loadSeconds,
+        request: requests[0],
         videos: requests.count, crowding: crowding)
     }
     var work = OperationCounts()
     for stage in plan.stages { work.add(stage.work) }
-    try store.measure(work, on: backend, forAtMost: budget(forecast(plan).seconds))
+    try timing.measure(work, forAtMost: budget(forecast(plan).seconds))
     HostBufferPool.shared.trim()
     // Timing leaves code and tables behind that the run finds there.
     return forecast(plan.adding(programBytes: max(0, ProcessMemory.residentBytes() - planner.programBytes)))
@@ -112,7 +105,8 @@ final class Forecaster {
         let sharing = setting.splitsGuidance ? count / 2 : count
         return RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads).layout
       }
-      let plan = try planner.plan(changed, setting: leanest(layout), within: limit.bytes)
+      let most = (host: limit.host.bytes, device: limit.device?.bytes ?? .max)
+      let plan = try planner.plan(changed, setting: leanest(layout), within: most)
       return plan.flatMap { fits($0) ? Proposal(request: changed[0], ranks: ranks, plan: $0) : nil }
     }
     let request = requests[0]

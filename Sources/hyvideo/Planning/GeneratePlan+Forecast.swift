@@ -13,15 +13,19 @@ extension GeneratePlan {
     setting.keepsFrames = command.keepsFrames
     setting.previewInterval = previewInterval
     setting.comparesWithoutCache = command.cache.measureFidelity
-    let limit = MemoryLimit(command.memory.memoryLimit, processesOnHost: session.hosts.ranksPerHost)
-    let offloads = try command.running.offloads(model)
-    if device.planning == nil {
+    let planning: DevicePlanning
+    do { planning = try device.planning() } catch let error as PlanningUnavailable {
+      // What is on a card runs without.
+      notes.append("not planned: \(error)")
       if command.running.useCpuOffload { readAhead = WeightReadAhead(windowBytes: Forecaster.windows[0]) }
       return
     }
+    let limit = MemoryLimit(
+      command.memory, processesOnHost: session.hosts.ranksPerHost, device: planning.memory)
+    let offloads = try planning.memory == nil ? command.running.offloads(model) : command.running.useCpuOffload
     let crowding = session.hosts.crowding(of: session.group.rank, threads: threads)
     let forecaster = try Forecaster(
-      model, device: device, setting: setting, limit: limit, offloads: offloads, crowding: crowding)
+      model, planning: planning, setting: setting, limit: limit, offloads: offloads, crowding: crowding)
     let plan = try forecaster.plan(requests)
     if !forecaster.fits(plan) && !command.memory.force {
       let heads = try model.transformerNetwork().transformerConfiguration().headCount
@@ -29,7 +33,8 @@ extension GeneratePlan {
     }
     if let window = plan.setting.windowBytes {
       readAhead = WeightReadAhead(windowBytes: window)
-      if !offloads { notes.append("weights stay on disk, \(ByteCount.text(window)) of them are read ahead") }
+      let place = planning.memory == nil ? "on disk" : "with the host"
+      if !offloads { notes.append("weights stay \(place), \(ByteCount.text(window)) of them are read ahead") }
     }
     // Long runs are worth a second of timing, by the rank that says it: times taken by all at once are not those of one.
     let forecast = try forecaster.forecast(plan, requests) { session.isFirst ? min(0.02 * $0, 2) : 0 }

@@ -1,24 +1,55 @@
 import Foundation
 import Generation
 
-/// What a process may hold.
+/// What a process may hold, in the host's memory and in its device's.
 struct MemoryLimit {
-  let bytes: Int
-  /// Where it comes from, for messages: `--memory-limit`, `available memory`, …
-  let source: String
+  struct Bound {
+    let bytes: Int
+    /// Where it comes from, for messages: `--memory-limit`, `available memory`, …
+    let source: String
+    /// Before the noun: `` of the host's, `of device memory `.
+    let kind: String
 
-  /// Whether a plan fits, with a little more than it says for what no plan knows.
-  func allows(_ plan: RunPlan) -> Bool { plan.hostPeakBytes + plan.hostPeakBytes / 32 <= bytes }
+    /// Whether so much is within it, with a little more for what no plan knows.
+    func allows(_ peak: Int) -> Bool { peak + peak / 32 <= bytes }
+  }
 
-  /// What the flag says, else a process's share of what the host has.
-  init(_ given: ByteCount?, processesOnHost: Int) {
-    if let given {
-      (bytes, source) = (given.bytes, "--memory-limit")
-      return
+  let host: Bound
+  /// Nil where the device computes in the host's memory.
+  let device: Bound?
+
+  func allows(_ plan: RunPlan) -> Bool {
+    host.allows(plan.hostPeakBytes) && device?.allows(plan.devicePeakBytes) ?? true
+  }
+
+  /// The bound that a plan comes nearest to or goes beyond most, what it takes of it, and in which stage.
+  func tightest(_ plan: RunPlan) -> (Bound, found: Int, stage: String) {
+    if let device, plan.devicePeakBytes > 0,
+      Double(plan.devicePeakBytes) / Double(device.bytes) >= Double(plan.hostPeakBytes) / Double(host.bytes)
+        || (!device.allows(plan.devicePeakBytes) && host.allows(plan.hostPeakBytes))
+    {
+      let stage = plan.stages.max { $0.devicePeakBytes < $1.devicePeakBytes }
+      return (device, plan.devicePeakBytes, stage?.stage.rawValue ?? "run")
     }
-    let available = HostMemory.available
-    bytes = available.bytes / max(processesOnHost, 1)
-    source = processesOnHost > 1 ? "a rank's share of \(available.source)" : available.source
+    return (host, plan.hostPeakBytes, plan.largestStage?.stage.rawValue ?? "run")
+  }
+
+  /// What the flags say, else a process's share of what the host has, and what its device has.
+  init(_ options: PlanOptions, processesOnHost: Int, device memory: (bytes: Int, source: String)?) {
+    if let given = options.memoryLimit {
+      host = Bound(bytes: given.bytes, source: "--memory-limit", kind: "")
+    } else {
+      let available = HostMemory.available
+      host = Bound(
+        bytes: available.bytes / max(processesOnHost, 1),
+        source: processesOnHost > 1 ? "a rank's share of \(available.source)" : available.source, kind: "")
+    }
+    device = memory.map { memory in
+      let given = options.deviceMemoryLimit
+      return Bound(
+        bytes: given?.bytes ?? memory.bytes, source: given == nil ? memory.source : "--device-memory-limit",
+        kind: "of device memory ")
+    }
   }
 }
 

@@ -9,6 +9,7 @@ struct ProposedCommand: CustomStringConvertible {
   private static let replaced = [
     "--video-size": 2, "--video-length": 1, "--vae-tiling": 0, "--no-vae-tiling": 0, "--ranks": 1, "--json": 0,
     "--recalibrate": 0, "--ulysses-degree": 1, "--ring-degree": 1, "--force": 0,
+    "--dry-run": 0,
   ]
 
   /// - Parameter proposal: what is to differ from `request`.

@@ -1,0 +1,59 @@
+import Generation
+import TensorOps
+
+/// Where the times of a plan are from.
+protocol PlanTiming {
+  /// For people: `operations timed on this machine`.
+  var source: String { get }
+
+  /// Finds out what is missing, for at most so many seconds.
+  mutating func measure(_ work: OperationCounts, forAtMost seconds: Double) throws
+
+  /// The time of some operations, and what of it is guessed.
+  func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double)
+
+  /// What networks do between two operations.
+  var secondsPerCall: Double { get }
+
+  /// What a stage takes beside its operations: memory that is new, weights, messages.
+  /// - Parameter newBytes: tensors beyond what the process has held before.
+  func transferSeconds(of stage: RunPlan.Stage, newBytes: Int, in layout: RankLayout) -> Double
+}
+
+/// Times of operations on the machine at hand.
+struct MeasuredTiming: PlanTiming {
+  private let backend: any Backend
+  private var store: TimesStore
+
+  /// - Parameters:
+  ///   - kind: what tells its times from those of the same device at another precision.
+  ///   - isEmpty: whether operations are timed again that have been.
+  init(_ backend: any Backend, kind: String, threads: Int, isEmpty: Bool) {
+    self.backend = backend
+    store = TimesStore(device: kind, threads: threads, isEmpty: isEmpty)
+  }
+
+  var source: String { "operations timed on this machine" }
+
+  mutating func measure(_ work: OperationCounts, forAtMost seconds: Double) throws {
+    try store.measure(work, on: backend, forAtMost: seconds)
+  }
+
+  func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) { store.times.seconds(of: work) }
+
+  var secondsPerCall: Double { 2e-6 }
+
+  func transferSeconds(of stage: RunPlan.Stage, newBytes: Int, in layout: RankLayout) -> Double {
+    Double(newBytes) / Rates.newMemory + Double(stage.bytesRead) / Rates.weights
+      + Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
+  }
+
+  /// What is not timed: bytes per second of memory that is new to the process, of weights in the system's cache, and of messages
+  /// within a host; seconds of a message.
+  private enum Rates {
+    static let newMemory = 3e9
+    static let weights = 3e9
+    static let link = 2e9
+    static let message = 20e-6
+  }
+}
