@@ -26,10 +26,11 @@ from train_encoder import FrameEncoder, install
 
 STORED = torch.float16
 KNOWN_WEAKNESSES = [
-    "One object with one motion on one background; prompts with two objects were never trained.",
-    "Trained at 128 x 96 with 17 frames, and one step in twelve with 33; other sizes run but are not expected to look right.",
-    "The embedded guidance was given random values in training and means nothing; classifier-free guidance works, for captions "
-    "were left out in training.",
+    "One object with one motion on one background; prompts with two objects give one mixed object.",
+    "Trained at 128 x 96 with 17 frames, and one step in twelve with 33; other sizes and lengths run but are not expected to look "
+    "right.",
+    "The embedded guidance was given random values in training and means nothing. Classifier-free guidance works, for captions "
+    "were left out in training, but gains nothing; negative prompts take away backgrounds and motions, not colours and shapes.",
     "The last two layers of the LLaMA-style encoder and its language head have their initial values: nothing reads them.",
 ]
 
