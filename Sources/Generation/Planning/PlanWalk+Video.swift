@@ -9,9 +9,14 @@ import TensorOps
 extension PlanWalk {
   /// From the encoded prompt to frames.
   mutating func makeVideo() throws {
+    try makeLatents()
+    try decode()
+  }
+
+  /// What the steps need is gone when they are done.
+  private mutating func makeLatents() throws {
     guard let guidance = try prepareSteps() else { return }
     try denoise(guidance)
-    try decode()
   }
 
   /// What does not depend on the latents.
