@@ -1,5 +1,6 @@
 import AscendBackend
 import Foundation
+import TensorTesting
 import Testing
 
 #if canImport(Glibc)
@@ -24,13 +25,10 @@ final class EmulatedCANN: @unchecked Sendable {
   ///   - devices: How many devices there are.
   ///   - byteCount: The memory of each.
   init(devices: Int = 1, byteCount: Int = 2 << 30) throws {
-    // SwiftPM puts the library next to the tests.
-    guard let tests = Bundle.main.executableURL else { throw SetupError.notBuilt("the tests' own file") }
-    let built = tests.deletingLastPathComponent().appendingPathComponent("libAscendEmulator.so")
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("hyvideo-emulator-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     path = folder.appendingPathComponent("libAscendEmulator.so").path
-    try FileManager.default.copyItem(atPath: built.path, toPath: path)
+    try FileManager.default.copyItem(atPath: BuiltProducts.path("libAscendEmulator.so"), toPath: path)
     guard let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
       throw SetupError.notBuilt(dlerror().map { String(cString: $0) } ?? path)
     }

@@ -252,7 +252,7 @@ struct EmulatedDevices {
   ///   - settings: more variables, by the ends of their names.
   init(report path: String, _ settings: [String: String] = [:]) {
     self.path = path
-    let library = Bundle.main.bundleURL.deletingLastPathComponent().appendingPathComponent("libAscendEmulator.so").path
+    let library = BuiltProducts.path("libAscendEmulator.so")
     var environment = ["HYVIDEO_CANN_LIBRARY_PATH": library, "HYVIDEO_ASCEND_EMULATOR_REPORT": path]
     for (name, value) in settings { environment["HYVIDEO_ASCEND_EMULATOR_\(name)"] = value }
     self.environment = environment

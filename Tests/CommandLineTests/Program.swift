@@ -19,7 +19,7 @@ struct Program {
   /// The program beside the test bundle, unless `HYVIDEO_PROGRAM` names one.
   static let path: String = {
     if let path = ProcessInfo.processInfo.environment["HYVIDEO_PROGRAM"], !path.isEmpty { return path }
-    return Bundle.main.bundleURL.deletingLastPathComponent().appendingPathComponent("hyvideo").path
+    return BuiltProducts.path("hyvideo")
   }()
 
   static func run(

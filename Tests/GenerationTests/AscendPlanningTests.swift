@@ -11,11 +11,8 @@ import Testing
 @Suite struct AscendPlanningTests {
   private static let prompt = "A red ball moves from left to right on a black background."
 
-  /// SwiftPM puts the library next to the tests.
   private static func libraries() throws -> CANNLibraries {
-    let folder = try #require(Bundle.main.executableURL).deletingLastPathComponent()
-    let path = folder.appendingPathComponent("libAscendEmulator.so").path
-    return try CANNLibraries(environment: ["HYVIDEO_CANN_LIBRARY_PATH": path])
+    try CANNLibraries(environment: ["HYVIDEO_CANN_LIBRARY_PATH": BuiltProducts.path("libAscendEmulator.so")])
   }
 
   private static func planner(_ model: ModelFolder, byteCount: Int = 64 << 30) throws -> RunPlanner {
