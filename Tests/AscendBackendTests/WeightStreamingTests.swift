@@ -100,6 +100,8 @@ import Testing
       let x = try bench.resident.upload(bench.random.tensor([3, 256]))
       try bench.emulator.failAllocation(1)
       adopted.prefetch()
+      // There is room for the result, and none for the weight.
+      try bench.emulator.failAllocation(2)
       #expect {
         _ = try bench.streamed.linear([x], weight: adopted, bias: nil, activation: .none)
       } throws: { error in
