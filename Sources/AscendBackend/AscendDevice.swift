@@ -99,9 +99,11 @@ public final class AscendDevice: @unchecked Sendable {
   }
 
   /// An event that streams can wait for, on the calling thread's device.
-  static func makeEvent(_ functions: RuntimeFunctions) throws(AscendError) -> aclrtEvent {
+  /// - Parameter isTimed: whether the device notes when it passes it.
+  static func makeEvent(_ functions: RuntimeFunctions, isTimed: Bool = false) throws(AscendError) -> aclrtEvent {
     var created: aclrtEvent?
-    try functions.check(functions.createEvent(&created, UInt32(CASCEND_EVENT_SYNC)), "aclrtCreateEventExWithFlag")
+    let flags = UInt32(CASCEND_EVENT_SYNC | (isTimed ? CASCEND_EVENT_TIME_LINE : 0))
+    try functions.check(functions.createEvent(&created, flags), "aclrtCreateEventExWithFlag")
     guard let created else {
       throw .callFailed(function: "aclrtCreateEventExWithFlag", status: 0, message: "no event")
     }

@@ -22,6 +22,7 @@ struct RuntimeFunctions: Sendable {
   let recordEvent: aclrtRecordEventFunction
   let waitForEvent: aclrtStreamWaitEventFunction
   let synchronizeEvent: aclrtSynchronizeEventFunction
+  let elapsedTime: aclrtEventElapsedTimeFunction
   let createTensor: aclCreateTensorFunction
   let createTensorList: aclCreateTensorListFunction
   let createScalar: aclCreateScalarFunction
@@ -53,6 +54,7 @@ struct RuntimeFunctions: Sendable {
     recordEvent = try libraries.required("aclrtRecordEvent", aclrtRecordEventFunction.self)
     waitForEvent = try libraries.required("aclrtStreamWaitEvent", aclrtStreamWaitEventFunction.self)
     synchronizeEvent = try libraries.required("aclrtSynchronizeEvent", aclrtSynchronizeEventFunction.self)
+    elapsedTime = try libraries.required("aclrtEventElapsedTime", aclrtEventElapsedTimeFunction.self)
     createTensor = try libraries.required("aclCreateTensor", aclCreateTensorFunction.self)
     createTensorList = try libraries.required("aclCreateTensorList", aclCreateTensorListFunction.self)
     createScalar = try libraries.required("aclCreateScalar", aclCreateScalarFunction.self)

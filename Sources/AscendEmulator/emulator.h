@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -30,6 +31,7 @@ enum Status : int {
   invalidDevice = 107001,
   noContext = 107002,
   foreignStream = 107003,
+  eventNotPassed = 107006,
   wrongMemory = 107017,
   outOfMemory = 207001,
   kernelFailed = 507015,
@@ -83,8 +85,11 @@ struct Stream {
 
 struct Event {
   int device;
+  // Whether it notes when it is passed, and when that was; nothing until its last record is.
+  bool isTimed = false;
+  std::optional<std::chrono::steady_clock::time_point> passed;
   Stream *stream = nullptr;
-  uint64_t position = 0;
+  uint64_t position = 0, records = 0;
   // What precedes the place where it was recorded, that place included.
   Progress known;
 };

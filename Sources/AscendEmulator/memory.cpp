@@ -150,8 +150,10 @@ EMULATOR_EXPORT aclError aclrtSynchronizeStream(aclrtStream handle) {
 
 EMULATOR_EXPORT aclError aclrtCreateEventExWithFlag(aclrtEvent *event, uint32_t flags) {
   return guarded("aclrtCreateEventExWithFlag", [&] {
-    if (flags != CASCEND_EVENT_SYNC) throw Refusal{invalidParameter, "flags nobody needs"};
+    if ((flags & ~uint32_t(CASCEND_EVENT_TIME_LINE)) != CASCEND_EVENT_SYNC)
+      throw Refusal{invalidParameter, "flags nobody needs"};
     auto *made = new Event;
+    made->isTimed = flags & CASCEND_EVENT_TIME_LINE;
     made->device = currentDevice();
     devices().events.insert(made);
     *event = made;
@@ -177,6 +179,12 @@ EMULATOR_EXPORT aclError aclrtRecordEvent(aclrtEvent handle, aclrtStream stream)
   return guarded("aclrtRecordEvent", [&] {
     Event &event = eventOf(handle);
     event.stream = &streamOf(stream);
+    if (event.isTimed) {
+      event.passed.reset();
+      devices().add(*event.stream, Task{"aclrtRecordEvent", {}, [&event, record = ++event.records] {
+        if (devices().events.count(&event) && event.records == record) event.passed = std::chrono::steady_clock::now();
+      }});
+    }
     event.position = event.stream->added;
     event.known = event.stream->known;
   });
@@ -193,6 +201,20 @@ EMULATOR_EXPORT aclError aclrtStreamWaitEvent(aclrtStream handle, aclrtEvent eve
       if (devices().streams.count(source)) devices().run(*source, position);
     }});
   });
+}
+
+EMULATOR_EXPORT aclError aclrtEventElapsedTime(float *milliseconds, aclrtEvent begin, aclrtEvent end) {
+  bool isEarly = false;
+  int status = guarded("aclrtEventElapsedTime", [&] {
+    Event &first = eventOf(begin), &second = eventOf(end);
+    if (!milliseconds) throw Refusal{invalidParameter, "no place for the time"};
+    if (!first.isTimed || !second.isTimed) throw Refusal{invalidParameter, "an event that notes no time"};
+    if (!first.stream || first.stream != second.stream) throw Refusal{invalidParameter, "events of two streams"};
+    isEarly = !first.passed || !second.passed;
+    if (!isEarly) *milliseconds = std::chrono::duration<float, std::milli>(*second.passed - *first.passed).count();
+  });
+  // Asking too early breaks no rule.
+  return isEarly ? eventNotPassed : status;
 }
 
 EMULATOR_EXPORT aclError aclrtSynchronizeEvent(aclrtEvent handle) {
@@ -217,3 +239,4 @@ EMULATOR_PROTOTYPE(aclrtDestroyEvent);
 EMULATOR_PROTOTYPE(aclrtRecordEvent);
 EMULATOR_PROTOTYPE(aclrtStreamWaitEvent);
 EMULATOR_PROTOTYPE(aclrtSynchronizeEvent);
+EMULATOR_PROTOTYPE(aclrtEventElapsedTime);

@@ -32,6 +32,7 @@ typedef aclError (*aclrtDestroyEventFunction)(aclrtEvent event);
 typedef aclError (*aclrtRecordEventFunction)(aclrtEvent event, aclrtStream stream);
 typedef aclError (*aclrtStreamWaitEventFunction)(aclrtStream stream, aclrtEvent event);
 typedef aclError (*aclrtSynchronizeEventFunction)(aclrtEvent event);
+typedef aclError (*aclrtEventElapsedTimeFunction)(float *ms, aclrtEvent startEvent, aclrtEvent endEvent);
 
 // Descriptors of operands.
 typedef aclTensor *(*aclCreateTensorFunction)(

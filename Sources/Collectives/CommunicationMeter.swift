@@ -49,7 +49,7 @@ public final class CommunicationMeter: Sendable {
   public var statistics: CommunicationStatistics {
     state.withLock { state in
       var result = state.statistics
-      result.seconds = state.spans.total / .seconds(1)
+      result.seconds += state.spans.total / .seconds(1)
       return result
     }
   }
@@ -59,6 +59,14 @@ public final class CommunicationMeter: Sendable {
     state.withLock {
       $0.statistics.bytesSent += bytes
       $0.statistics.messages += 1
+    }
+  }
+
+  /// A transfer whose times a device has measured.
+  public func countTransfer(seconds: Double, exposedSeconds: Double) {
+    state.withLock {
+      $0.statistics.seconds += seconds
+      $0.statistics.exposedSeconds += exposedSeconds
     }
   }
 

@@ -23,10 +23,10 @@ struct EmulatorBench {
   /// A further stream.
   func anotherStream() throws -> aclrtStream { try EmulatorBench.stream(emulator) }
 
-  func event() throws -> aclrtEvent {
+  func event(isTimed: Bool = false) throws -> aclrtEvent {
     var made: aclrtEvent?
     _ = try emulator.function("aclrtCreateEventExWithFlag", aclrtCreateEventExWithFlagFunction.self)(
-      &made, UInt32(CASCEND_EVENT_SYNC))
+      &made, UInt32(CASCEND_EVENT_SYNC | (isTimed ? CASCEND_EVENT_TIME_LINE : 0)))
     return try #require(made)
   }
 

@@ -104,6 +104,23 @@ import Testing
     try bench.expectViolation("never been recorded")
   }
 
+  @Test func `time between events is that of one stream, once it has passed them`() throws {
+    let elapsed = try bench.emulator.function("aclrtEventElapsedTime", aclrtEventElapsedTimeFunction.self)
+    let (begin, end) = (try bench.event(isTimed: true), try bench.event(isTimed: true))
+    #expect(try bench.record(begin, bench.stream) == 0)
+    #expect(try bench.copy(first, to: second, on: bench.stream) == 0)
+    #expect(try bench.record(end, bench.stream) == 0)
+    var time: Float = -1
+    #expect(elapsed(&time, begin, end) == 107006)
+    #expect(try bench.synchronize() == 0)
+    #expect(elapsed(&time, begin, end) == 0 && time >= 0)
+    #expect(try bench.emulator.violations() == [])
+    #expect(try bench.record(end, other) == 0)
+    #expect(elapsed(&time, begin, end) == 107000)
+    #expect(elapsed(&time, begin, event) == 107000)
+    #expect(try bench.emulator.violations().count == 2)
+  }
+
   @Test func `streams, events and memory of another device are refused`() throws {
     let emulator = try EmulatedCANN(devices: 2)
     let here = try EmulatorBench(emulator)

@@ -52,7 +52,7 @@ struct DeviceMessages {
     let received: [[Tensor]]
     let sent: MessageRun
     let room: MessageRun
-    let event: aclrtEvent?
+    let started: Communicator.Started?
     if isEvenGather {
       let tensor = sending[0].tensor
       sent = try communicating("HcclAllGather") { () throws(BackendError) in
@@ -64,7 +64,7 @@ struct DeviceMessages {
       (room, received) = try communicating("HcclAllGather") { () throws(BackendError) in
         try MessageRun.receiving(shapes.map { [$0] }, type, on: device)
       }
-      event = try communicator.start("HcclAllGather", copies: sent.copies) { functions, handle, stream in
+      started = try communicator.start("HcclAllGather", copies: sent.copies) { functions, handle, stream in
         functions.allGather(sent.address, room.address, UInt64(tensor.count), number, handle, stream)
       }
     } else {
@@ -78,7 +78,7 @@ struct DeviceMessages {
       (room, received) = try communicating("messages from other devices") { () throws(BackendError) in
         try MessageRun.receiving(incoming, type, on: device)
       }
-      event =
+      started =
         pattern == .messages
         ? try startExchange(communicator, sent, room, type.byteCount, number)
         : try startAllToAll(communicator, sent, room, number)
@@ -93,12 +93,12 @@ struct DeviceMessages {
       return tensor
     }
     return DeviceTransfer(
-      communicator: communicator, event: event, tensors: tensors, underWay: sent.owners + room.owners)
+      communicator: communicator, started: started, tensors: tensors, underWay: sent.owners + room.owners)
   }
 
   private func startAllToAll(
     _ communicator: Communicator, _ sent: MessageRun, _ room: MessageRun, _ type: HcclDataType
-  ) throws(CollectiveError) -> aclrtEvent {
+  ) throws(CollectiveError) -> Communicator.Started {
     let (sendCounts, sendStarts) = (sent.counts.map(UInt64.init), sent.starts.map(UInt64.init))
     let (roomCounts, roomStarts) = (room.counts.map(UInt64.init), room.starts.map(UInt64.init))
     return try communicator.start("HcclAlltoAllV", copies: sent.copies) { functions, handle, stream in
@@ -109,7 +109,7 @@ struct DeviceMessages {
 
   private func startExchange(
     _ communicator: Communicator, _ sent: MessageRun, _ room: MessageRun, _ elementSize: Int, _ type: HcclDataType
-  ) throws(CollectiveError) -> aclrtEvent? {
+  ) throws(CollectiveError) -> Communicator.Started? {
     func items(_ run: MessageRun, _ kind: HcclSendRecvType) -> [HcclSendRecvItem] {
       run.counts.indices.filter { run.counts[$0] > 0 }.map { peer in
         HcclSendRecvItem(
@@ -129,19 +129,19 @@ struct DeviceMessages {
 final class DeviceTransfer: @unchecked Sendable {
   // Sendable: mutable state is confined to the device's thread.
   private let communicator: Communicator
-  private var event: aclrtEvent?
+  private var started: Communicator.Started?
   private var tensors: [Tensor]
   /// Given back when the device's stream comes after the transfer: whoever takes the memory then comes after it too.
   private var underWay: [Tensor]
 
-  init(communicator: Communicator, event: aclrtEvent?, tensors: [Tensor], underWay: [Tensor]) {
-    (self.communicator, self.event, self.tensors, self.underWay) = (communicator, event, tensors, underWay)
+  init(communicator: Communicator, started: Communicator.Started?, tensors: [Tensor], underWay: [Tensor]) {
+    (self.communicator, self.started, self.tensors, self.underWay) = (communicator, started, tensors, underWay)
   }
 
   /// Where nobody waited, because something else failed, memory must outlive the transfer all the same.
   deinit {
-    guard let event else { return }
-    let rest = Transferred((event, underWay + tensors))
+    guard let started else { return }
+    let rest = Transferred((started, underWay + tensors))
     communicator.device.thread.run { [communicator] in
       withExtendedLifetime(rest.value.1) { try? communicator.finish(rest.value.0) }
     }
@@ -150,8 +150,8 @@ final class DeviceTransfer: @unchecked Sendable {
   /// Lets the device's stream wait; the host does not.
   func wait() throws(CollectiveError) -> [Tensor] {
     try communicator.device.thread.run { () throws(CollectiveError) in
-      let passed = event
-      event = nil
+      let passed = started
+      started = nil
       if let passed { try communicator.finish(passed) }
       defer { (underWay, tensors) = ([], []) }
       return tensors

@@ -52,14 +52,14 @@ public final class HCCLProcessGroup: ProcessGroup {
         try Communicator.rootInformation(device, functions)
       } : []
     let information = try base.broadcast(made, from: 0)
+    let meter = CommunicationMeter()
     let communicator = try device.thread.run { () throws(CollectiveError) in
-      try Communicator(device, functions, rank: base.rank, of: base.size, rootInformation: information)
+      try Communicator(device, functions, rank: base.rank, of: base.size, rootInformation: information, meter: meter)
     }
-    (self.base, self.device) = (base, device)
+    (self.base, self.device, self.meter) = (base, device, meter)
     world = World(communicator: communicator, splits: Splits())
     members = Array(0..<base.size)
     places = members
-    meter = CommunicationMeter()
     number = 0
     self.communicator = Mutex(communicator)
   }
