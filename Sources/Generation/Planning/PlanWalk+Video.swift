@@ -70,7 +70,11 @@ extension PlanWalk {
       sent: (perStep.bytesSent * rest, perStep.messages * rest))
     try requireRoom()
     caches = []
-    if request.cache != .none && skippedStep == nil { skippedStep = try skippedStepAlone(guidance, rotary) }
+    if request.cache != .none && skippedStep == nil {
+      skippedStep = try skippedStepAlone(guidance, rotary)
+      // No run has these steps: their blocks are not kept.
+      memory.trim()
+    }
   }
 
   /// Tiles, blending, and the frames on their way out.
