@@ -54,4 +54,10 @@ public final class CPUBackend: Backend {
     _ = try StoredType(of: weight, "adopt")
     return weight
   }
+
+  /// Gives the threads' working memory and kept blocks back to the system.
+  public func trim() {
+    pool.releaseArenas()
+    HostBufferPool.shared.trim()
+  }
 }

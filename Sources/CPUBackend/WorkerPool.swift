@@ -102,6 +102,13 @@ final class WorkerPool: @unchecked Sendable {
     if let error = failure.withLock({ $0 }) { throw error }
   }
 
+  /// Gives the threads' working memory up; the next loop takes what it needs.
+  func releaseArenas() {
+    if isBusy.exchange(true, ordering: .acquiring) { return }
+    arenas = WorkerArenas()
+    isBusy.store(false, ordering: .releasing)
+  }
+
   /// Divides `0..<count` into ranges of at least `grain` (but the last) and calls the body with each.
   func parallelRanges<Failure: Error>(
     count: Int, grain: Int, _ body: (Range<Int>) throws(Failure) -> Void

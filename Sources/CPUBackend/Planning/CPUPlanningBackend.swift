@@ -19,6 +19,11 @@ public final class CPUPlanningBackend: PlanningBackend {
 
   var pool: WorkerPool { backend.pool }
 
+  public func trim() {
+    arenas.withLock { $0 = (0, []) }
+    memory.trim()
+  }
+
   public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
     tensor.dtype == .float32 ? tensor : self.tensor(tensor.shape)
   }

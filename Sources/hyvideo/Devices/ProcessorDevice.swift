@@ -44,6 +44,9 @@ final class ProcessorDevice: ComputeDevice {
       timing: { [transformer, kind] again in
         MeasuredTiming(transformer, kind: kind, threads: transformer.threads, isEmpty: again)
       },
-      loadCode: { [transformer] in try RunPlanner.loadCode(on: transformer) })
+      loadCode: { [transformer] in
+        try RunPlanner.loadCode(on: transformer)
+        transformer.trim()
+      })
   }
 }

@@ -37,6 +37,7 @@ struct MeasuredTiming: PlanTiming {
 
   mutating func measure(_ work: OperationCounts, forAtMost seconds: Double) throws {
     try store.measure(work, on: backend, forAtMost: seconds)
+    backend.trim()
   }
 
   func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) { store.times.seconds(of: work) }
