@@ -43,15 +43,22 @@ import Testing
     #expect(report?["ranks"]?.int == count && report?["bytes_sent"]?.int ?? 0 > 0)
   }
 
-  @Test func `devices that vanish end the run with an error, and what was computed is kept`() throws {
+  @Test func `devices that vanish end the run with an error, and it can be gone on with`() throws {
     let folder = TemporaryFolder()
-    let emulator = EmulatedDevices(
-      report: folder.path("emulator"), ["DEVICES": "2", "FAIL_COLLECTIVE": "60", "SECONDS": "20"])
-    let result = try Program.run(
-      ranks: 2, Self.settings(folder, "many") + ["--ulysses-degree", "2"], environment: emulator.environment)
-    #expect(result.status != 0)
+    // After the first step.
+    let broken = EmulatedDevices(
+      report: folder.path("emulator"), ["DEVICES": "2", "FAIL_COLLECTIVE": "35", "SECONDS": "20"])
+    let settings = Self.settings(folder, "many") + ["--ulysses-degree", "2"]
+    let failed = try Program.run(ranks: 2, settings, environment: broken.environment)
+    #expect(failed.status != 0)
     #expect(
-      result.errors.contains("HcclAlltoAllV") && result.errors.contains("vanished, on demand"), "\(result.errors)")
-    #expect(try latents(folder.path("many.latents")).count > 0)
+      failed.errors.contains("vanished, on demand") && failed.errors.contains("after step 1 of 2"), "\(failed.errors)")
+    let whole = EmulatedDevices(report: folder.path("whole"), ["DEVICES": "2"])
+    let resumed = try Program.run(
+      ranks: 2, ["generate", "--resume", folder.path("many.run.safetensors"), "--progress", "none"],
+      environment: whole.environment)
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path("many")).count == 5)
+    #expect(try whole.report(processes: 2) == [])
   }
 }
