@@ -45,9 +45,9 @@ extension PlanWalk {
     var (work, last, previewWork) = (OperationCounts(), OperationCounts(), OperationCounts())
     var latents = noise
     keepLatents(latents)
-    var (reading, before) = (memory.statistics.weightBytesRead, sent.statistics)
+    var (reading, before) = (memory.statistics.weightBytesRead, all.statistics)
     for step in 0..<walked {
-      (reading, before) = (memory.statistics.weightBytesRead, sent.statistics)
+      (reading, before) = (memory.statistics.weightBytesRead, all.statistics)
       // The last step finds all others' latents where they are kept.
       if step == walked - 1 { for _ in 0..<rest { keepLatents(memory.tensor(latentShape)) } }
       latents = try self.step(step, latents, guidance, rotary, caches)
@@ -62,7 +62,7 @@ extension PlanWalk {
       }
     }
     let read = memory.statistics.weightBytesRead - reading
-    let perStep = sent.statistics.since(before)
+    let perStep = all.statistics.since(before)
     work.add(last, times: rest)
     work.add(previewWork, times: previews)
     end(

@@ -15,8 +15,6 @@ struct PlanWalk {
   private let programBytes: Int
   /// What the run may hold on the host and on the device.
   private let most: (host: Int, device: Int)
-  /// What the rank sends to others.
-  let sent = CommunicationMeter()
   let ranks: SequenceGroup
   let halves: GuidanceHalves?
   let streaming: PlannedStreaming?
@@ -37,7 +35,7 @@ struct PlanWalk {
   /// The transformer's; all share its memory and its journal.
   var backend: any PlanningBackend { backends.transformer }
   var memory: PlanningMemory { backend.memory }
-  /// All ranks that make a video together.
+  /// All ranks that make a video together. Its statistics count what goes by the processes and what goes by their devices.
   var all: any ProcessGroup { halves?.all ?? ranks.all }
 
   init(
@@ -49,7 +47,7 @@ struct PlanWalk {
     self.programBytes = programBytes
     let backend = backends.transformer
     (ranks, halves) = try PlanningGroup.groups(
-      setting, in: backend.memory, sent: sent, makeGroups: backends.makeGroups)
+      setting, in: backend.memory, sent: CommunicationMeter(), makeGroups: backends.makeGroups)
     streaming = setting.windowBytes.map {
       PlannedStreaming(windowBytes: $0, in: backend.memory, tellsDevice: backend.hasOwnMemory)
     }
@@ -142,7 +140,7 @@ struct PlanWalk {
     memory.beginStage()
     _ = backend.takeDevicePeak()
     _ = backend.journal.take()
-    sentBefore = sent.statistics
+    sentBefore = all.statistics
   }
 
   mutating func end(
@@ -150,7 +148,7 @@ struct PlanWalk {
     sent more: (bytes: Int, messages: Int) = (0, 0)
   ) {
     let statistics = memory.statistics
-    let sent = self.sent.statistics.since(sentBefore)
+    let sent = all.statistics.since(sentBefore)
     stages.append(
       RunPlan.Stage(
         stage: stage, isComparison: isComparison, units: units, hostPeakBytes: statistics.peakBytes,
