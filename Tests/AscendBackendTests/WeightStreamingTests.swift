@@ -100,6 +100,8 @@ import Testing
       let x = try bench.resident.upload(bench.random.tensor([3, 256]))
       try bench.emulator.failAllocation(1)
       adopted.prefetch()
+      // The device's thread reads ahead when it comes to it; asking it for something waits until it has tried.
+      #expect(bench.device.memoryUse.bytesInUse > 0)
       // There is room for the result, and none for the weight.
       try bench.emulator.failAllocation(2)
       #expect {
