@@ -66,7 +66,8 @@ import Testing
     let folder = TemporaryFolder()
     let start = Date()
     let result = try Program.run([(2, settings(folder)), (1, [])], others: "/bin/true")
-    #expect(Date().timeIntervalSince(start) < 10)
+    // About four on an idle machine.
+    #expect(Date().timeIntervalSince(start) < 30)
     #expect(result.status == 1 && result.errorLines.count == 1, "\(result.errors)")
     #expect(result.errorLine.contains("rank 2 is gone"), "\(result.errors)")
   }
