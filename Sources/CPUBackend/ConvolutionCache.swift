@@ -108,9 +108,10 @@ final class ConvolutionCache: Sendable {
     var clock = 0
   }
 
-  /// Bounds of what is kept: a full-size decoder needs about 0.7 GB.
+  /// Bounds of what is kept. All packed weights of a full-size decoder are 0.65 GB, more than what a small tile needs beside them;
+  /// packing a layer's anew for each tile costs a second of a tile's minutes.
   private static let mostPrimitives = 256
-  static let mostWeightBytes = 1 << 30
+  static let mostWeightBytes = 128 << 20
 
   private let state: Mutex<State>
 
