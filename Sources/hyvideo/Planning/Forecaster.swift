@@ -25,7 +25,8 @@ final class Forecaster {
     crowding: HostCrowding
   ) throws {
     (self.planning, self.setting, self.limit, self.offloads) = (planning, setting, limit, offloads)
-    self.crowding = crowding
+    // What computes on a card of its own takes no turns.
+    self.crowding = planning.memory == nil ? crowding : HostCrowding(ranks: 1, threads: 1, cores: 1)
     planner = try RunPlanner(model, on: planning.makeBackends)
     try planning.loadCode()
     // A run that fits hashes its files and what it saves.

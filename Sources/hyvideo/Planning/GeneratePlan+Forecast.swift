@@ -39,7 +39,7 @@ extension GeneratePlan {
     // Long runs are worth a second of timing, by the rank that says it: times taken by all at once are not those of one.
     let forecast = try forecaster.forecast(plan, requests) { session.isFirst ? min(0.02 * $0, 2) : 0 }
     notes.append(forecast.line)
-    if let warning = crowding.warning { notes.append(warning) }
+    if let warning = forecast.crowding.warning { notes.append(warning) }
     self.forecast = forecast
   }
 }
