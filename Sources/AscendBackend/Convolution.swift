@@ -11,6 +11,7 @@ extension AscendBackend {
   ) throws(BackendError) -> Tensor {
     precondition(x.shape.rank == 5 && weight.shape[1] == x.shape[1], "convolution: \(x) and \(weight.tensor)")
     return try device.perform { () throws(BackendError) in
+      try bring(weight, bias)
       let enlarged = try upsampled(x, upsampling)
       let kernel = weight.shape[2]
       let bordered = try bordered(enlarged, kernel: kernel)

@@ -10,6 +10,7 @@ extension AscendBackend {
     _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
   ) throws(BackendError) -> Tensor {
     try device.perform { () throws(BackendError) in
+      try bring(weight, bias)
       let x = try inputs.count == 1 ? inputs[0] : joined(inputs, axis: inputs[0].shape.rank - 1)
       precondition(
         weight.shape.rank == 2 && weight.shape.last == x.shape.last, "linear: \(x) and weight \(weight.tensor)")
@@ -40,6 +41,7 @@ extension AscendBackend {
   public func embedding(_ ids: Tensor, table: Weight) throws(BackendError) -> Tensor {
     precondition(ids.dtype == .int32 && ids.isContiguous, "embedding: ids are \(ids)")
     return try device.perform { () throws(BackendError) in
+      try bring(table)
       let indices = try uploadAsIs(ids)
       let shape = Shape(ids.shape.dimensions + [table.shape.last])
       return try result(shape, of: "aclnnEmbedding", aclnnEmbeddingFunction.self) { call, embedding, out in

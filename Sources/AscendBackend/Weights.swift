@@ -22,6 +22,13 @@ extension AscendBackend {
     }
   }
 
+  /// Brings parameters that stay with the host, before anything is asked for that would be in vain without them.
+  func bring(_ weights: Weight?...) throws(BackendError) {
+    for weight in weights {
+      if let streamed = weight?.tensor.storage as? StreamedStorage { _ = try streamed.deviceAddress() }
+    }
+  }
+
   /// Smaller parameters stay on the device: they are not worth a copy each time.
   private static let smallestStreamed = 1 << 16
 }
