@@ -140,6 +140,7 @@ public final class AscendDevice: @unchecked Sendable {
     try reporting(operation) { () throws(AscendError) in
       try functions.check(functions.synchronize(stream), "aclrtSynchronizeStream")
     }
+    for check in watches.values { try check() }
   }
 
   /// The stream that all operations are on.

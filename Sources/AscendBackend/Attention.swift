@@ -118,14 +118,12 @@ extension AscendBackend {
       ? device.tensor([q.shape[0], q.shape[1], q.shape[2], 1], .float32, for: name) : nil
     let everything = Int64(Int32.max)
     let values = try result(q.shape, of: name, aclnnFusedInferAttentionScoreV2Function.self) { call, attend, out in
-      "BNSD".withMutableCString { layout in
-        attend(
-          call.tensor(q), call.list([operands.keys]), call.list([operands.values]), nil, call.tensor(hidden), nil,
-          lengths.flatMap { call.integers($0) }, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
-          nil, nil, nil, heads, Double(operands.scale), everything, everything, layout,
-          Int64(operands.keys.shape[1]), 0, hidden == nil ? 0 : 2, 0, 0, logarithms != nil, 0, 0, out,
-          call.tensor(logarithms), call.workspaceSize, call.executor)
-      }
+      attend(
+        call.tensor(q), call.list([operands.keys]), call.list([operands.values]), nil, call.tensor(hidden), nil,
+        lengths.flatMap { call.integers($0) }, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+        nil, nil, nil, heads, Double(operands.scale), everything, everything, InputLayout.headsFirst.value,
+        Int64(operands.keys.shape[1]), 0, hidden == nil ? 0 : 2, 0, 0, logarithms != nil, 0, 0, out,
+        call.tensor(logarithms), call.workspaceSize, call.executor)
     }
     return AttentionOutput(values: values, logSumExp: logarithms?.reshaped(Shape(q.shape.dimensions.dropLast())))
   }
@@ -143,13 +141,15 @@ private struct AttentionCall {
   var keyCount: Int { keys.shape[2] }
 }
 
-extension String {
-  /// Calls the body with the text as C has it, in memory that the callee may take for its own.
-  fileprivate func withMutableCString<Value>(_ body: (UnsafeMutablePointer<CChar>) -> Value) -> Value {
-    var characters = utf8CString
-    return characters.withUnsafeMutableBufferPointer { buffer in
-      guard let start = buffer.baseAddress else { preconditionFailure("a C string has at least its end") }
-      return body(start)
-    }
+/// Names of layouts as C has them. They live for ever: nobody says whether an operator reads them in its second phase.
+private enum InputLayout {
+  /// `[B, N, L, D]`
+  static let headsFirst = Transferred(named("BNSD"))
+
+  private static func named(_ name: String) -> UnsafeMutablePointer<CChar> {
+    let characters = name.utf8CString
+    let start = UnsafeMutablePointer<CChar>.allocate(capacity: characters.count)
+    for (index, character) in characters.enumerated() { (start + index).initialize(to: character) }
+    return start
   }
 }

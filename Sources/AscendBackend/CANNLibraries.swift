@@ -42,12 +42,14 @@ public final class CANNLibraries: @unchecked Sendable {
   public init(environment: [String: String], hiding hidden: Set<String> = []) throws(AscendError) {
     let places = CANNLibraries.places(environment)
     var opened: [Library] = []
-    var reason = ""
+    // A library that is there and does not load says more than those that are not there.
+    var reason = (text: "", isOfFile: false)
     func open(_ path: String) {
       if let handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL) {
         opened.append(Library(path: path, handle: handle))
       } else if let message = dlerror() {
-        reason = String(cString: message)
+        let isFile = access(path, F_OK) == 0
+        if reason.text.isEmpty || isFile && !reason.isOfFile { reason = (String(cString: message), isFile) }
       }
     }
     for place in places where place.isLibrary { open(place.path) }
@@ -65,7 +67,8 @@ public final class CANNLibraries: @unchecked Sendable {
       if opened.isEmpty { break }
     }
     guard !opened.isEmpty else {
-      throw .librariesNotFound(searched: places.map { $0.path.isEmpty ? "the loader's path" : $0.path }, reason: reason)
+      throw .librariesNotFound(
+        searched: places.map { $0.path.isEmpty ? "the loader's path" : $0.path }, reason: reason.text)
     }
     libraries = opened
     self.hidden = hidden

@@ -16,7 +16,10 @@ public enum BackendError: Error, CustomStringConvertible {
     case .outOfMemory(let operation, let byteCount, let remedy):
       "out of memory: \(operation): needs \(byteCount) more bytes; \(remedy)"
     case .libraryFailure(let library, let operation, let status):
-      "computation failed: \(operation): expected success, \(library) answered \(status); please report this with the command line"
+      "computation failed: \(operation): expected success, \(library) answered \(status); "
+        + (library == "CANN"
+          ? "see npu-smi info and CANN's log, and what hyvideo bench --device ascend --conformance finds"
+          : "please report this with the command line")
     case .unsupportedType(let operation, let found, let supported):
       "unsupported type: \(operation): expected \(supported), found \(found); convert the checkpoint"
     case .communicationFailure(let operation, let reason):

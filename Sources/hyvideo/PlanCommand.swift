@@ -8,6 +8,7 @@ struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
     abstract: "Says what a run needs, and whether it fits, before it starts.",
+    usage: "hyvideo plan [<options>]",
     discussion: """
       Example: hyvideo plan --model ckpts --video-size 720 1280 --video-length 129 --ranks 8
       Takes the flags of generate and runs the same networks without their numbers: memory of each stage on the busiest rank, \

@@ -7,7 +7,6 @@ struct DryRun: Sendable {
   private let end: ascend_emulator_end_dryFunction
   private let takeAccounts: ascend_emulator_take_accountsFunction
   private let takePeak: ascend_emulator_take_peakFunction
-  private let violations: ascend_emulator_violationsFunction
   private let byteCount: Int
 
   /// - Parameter byteCount: The memory of the device.
@@ -17,7 +16,6 @@ struct DryRun: Sendable {
     end = try libraries.required("ascend_emulator_end_dry", ascend_emulator_end_dryFunction.self)
     takeAccounts = try libraries.required("ascend_emulator_take_accounts", ascend_emulator_take_accountsFunction.self)
     takePeak = try libraries.required("ascend_emulator_take_peak", ascend_emulator_take_peakFunction.self)
-    violations = try libraries.required("ascend_emulator_violations", ascend_emulator_violationsFunction.self)
     self.byteCount = byteCount
   }
 
@@ -40,13 +38,6 @@ struct DryRun: Sendable {
 
   /// The most memory that was taken at a time since the last call.
   func takePeakBytes() -> Int { takePeak(0) }
-
-  /// Rules that were broken, in words; nil where none was.
-  func brokenRules() -> String? {
-    var text = [CChar](repeating: 0, count: 4000)
-    if violations(&text, text.count) == 0 { return nil }
-    return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-  }
 }
 
 /// Some alike kernels that a device would have run.

@@ -165,6 +165,8 @@ final class Communicator: @unchecked Sendable {
         try runtime.check(runtime.recordEvent(started.end, stream), "aclrtRecordEvent")
       }
     } catch {
+      // What is on the stream already reads memory that the device's stream would be given again.
+      _ = runtime.synchronize(stream)
       events += [started.begin, started.end]
       throw error
     }

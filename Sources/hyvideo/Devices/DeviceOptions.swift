@@ -76,7 +76,7 @@ struct DeviceOptions: ParsableArguments {
       let types = part == \.transformer ? supported.transformerTypes : supported.types
       guard let type = types.first(where: { $0.word == word }) else {
         throw RequestError(
-          "unknown precision", at: flag,
+          "unsupported precision", at: flag,
           expected: types.map(\.word).joined(separator: " or ") + " on this device", found: word,
           remedy: "leave the flag out for the usual one")
       }

@@ -31,12 +31,15 @@ struct DevicePlacement {
   }
 
   private func tooFew(_ ranks: Int, _ count: Int, _ first: Int?) -> RequestError {
+    if ranks == 1 {
+      return RequestError(
+        "no such NPU", at: "--device", expected: "an index below \(count), the number of cards",
+        found: "\(first ?? 0)", remedy: "hyvideo devices lists them")
+    }
     let last = (first ?? 0) + ranks - 1
     return RequestError(
       "too few NPUs", at: "--device",
-      expected: ranks == 1
-        ? "an index below \(count), the number of cards"
-        : "a card for each of the \(ranks) ranks of a host, up to \(last)",
+      expected: "a card for each of the \(ranks) ranks of a host, up to \(last)",
       found: count == 1 ? "1 card" : "\(count) cards",
       remedy: "start fewer ranks on a host or take them from a lower card; hyvideo devices lists them")
   }
