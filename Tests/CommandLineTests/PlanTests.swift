@@ -185,7 +185,7 @@ import Testing
 
   @Test func `a run on an NPU is planned without one`() throws {
     let folder = TemporaryFolder()
-    let flags = ["--device", "ascend", "--infer-steps", "5", "--ranks", "2"]
+    let flags = ["--device", "ascend", "--infer-steps", "5", "--ranks", "2", "--ulysses-degree", "2"]
     let result = try run(["plan", "--json"] + flags, folder)
     #expect(result.status == 0, "\(result.errors)")
     let plan = try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
