@@ -120,6 +120,9 @@ final class MemoryPool {
     guard case .segments(let segmentSize) = policy else {
       return Block(address: try take(size, operation), byteCount: size)
     }
+    // A large tensor takes the place of what other sizes have left: segments of every size that was ever needed would add up to
+    // twice what is in use.
+    if size >= segmentSize { trim() }
     let exact = size.roundedUp(to: MemoryPool.page)
     var byteCount = max(exact, segmentSize)
     var address = request(byteCount).address

@@ -11,10 +11,16 @@ struct WeightWindow {
   private(set) var order: [Weight] = []
   private var positions: [String: Int] = [:]
   private(set) var used: Set<String> = []
-  /// The position in use (-1 before the first), the first not yet asked for, and the first not yet let go.
+  /// The position in use (-1 before the first), and the first not yet asked for.
   private var current = -1
   private var ahead = 0
-  private var behind = 0
+  /// Positions that are kept: those used or passed over, by when that was, the last one last. Networks go back in the order of their
+  /// building (a block's second stream, a projection that two streams share), so that what is let go depends on when it was used,
+  /// not on where it stands.
+  private var kept: [Int] = []
+  private var keptBytes = 0
+  /// The first position beyond all that were used; what is read ahead begins there.
+  private var passed = 0
   /// The positions of the last weights before decisions; nil where decisions do not matter. Learned in the first pass.
   private var stops: Set<Int>?
 
@@ -42,7 +48,8 @@ struct WeightWindow {
     order = registered.filter { !other.contains($0.name) }
     used.removeAll()
     positions = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($0.element.name, $0.offset) })
-    (current, ahead, behind) = (-1, 0, 0)
+    (current, ahead) = (-1, 0)
+    (kept, keptBytes, passed) = ([], 0, 0)
     stops = stopsAtDecisions ? [] : nil
     return released
   }
@@ -54,28 +61,45 @@ struct WeightWindow {
   mutating func move(to weight: Weight) -> (prefetched: [Weight], released: [Weight]) {
     guard let position = positions[weight.name] else { return ([], []) }
     used.insert(weight.name)
-    var released: [Weight] = []
+    var released: [Int] = []
     if position + order.count / 2 < current {
       // The next step has begun.
-      released += order[behind...]
-      (ahead, behind) = (position, position)
+      released = kept + Array(passed..<max(ahead, passed))
+      (kept, keptBytes, passed, ahead) = ([], 0, position, position)
     }
     current = position
     ahead = max(ahead, position)
-    var prefetched: [Weight] = []
+    // What has been let go is asked for again at once.
+    var prefetched = position < passed && !kept.contains(position) ? [position] : []
     var bytes = order[position..<ahead].reduce(0) { $0 + $1.tensor.byteCount }
     let limit = limit
     while ahead <= limit, bytes < windowBytes {
       bytes += order[ahead].tensor.byteCount
-      prefetched.append(order[ahead])
+      prefetched.append(ahead)
       ahead += 1
     }
-    bytes = order[min(behind, position)..<position].reduce(0) { $0 + $1.tensor.byteCount }
-    while behind < position, bytes > windowBytes {
-      bytes -= order[behind].tensor.byteCount
-      released.append(order[behind])
-      behind += 1
+    while passed < position {
+      keep(passed)
+      passed += 1
     }
-    return (prefetched, released)
+    keep(position)
+    passed = max(passed, position + 1)
+    // The one in use is none of those behind it.
+    while kept.count > 1, keptBytes - order[position].tensor.byteCount > windowBytes {
+      let oldest = kept.removeFirst()
+      keptBytes -= order[oldest].tensor.byteCount
+      released.append(oldest)
+    }
+    return (prefetched.map { order[$0] }, released.map { order[$0] })
+  }
+
+  /// Makes a position the last one used.
+  private mutating func keep(_ position: Int) {
+    if let known = kept.lastIndex(of: position) {
+      kept.remove(at: known)
+    } else {
+      keptBytes += order[position].tensor.byteCount
+    }
+    kept.append(position)
   }
 }

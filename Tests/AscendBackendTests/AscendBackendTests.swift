@@ -35,6 +35,18 @@ import Testing
     #expect(try emulator.violations() == [])
   }
 
+  @Test func `a large tensor takes the place of those that are gone, not memory beside it`() throws {
+    let emulator = try EmulatedCANN()
+    let backend = try emulator.backend(memory: .pooled)
+    func room(megabytes: Int) throws -> Tensor { try backend.upload(ones([megabytes << 18])) }
+    let kept = try room(megabytes: 1)
+    for megabytes in [70, 80, 90] { _ = try backend.activate(room(megabytes: megabytes), .silu) }
+    // The first segment, and the last tensor's input and result.
+    #expect(backend.device.memoryUse.bytesReserved < 64 << 20 + 2 * 92 << 20)
+    #expect(try backend.download(kept).floats().allSatisfy { $0 == 1 })
+    #expect(try emulator.violations() == [])
+  }
+
   @Test func `a full device is an error that says so, and the device goes on`() throws {
     let emulator = try EmulatedCANN(byteCount: 64 << 20)
     let backend = try emulator.backend(memory: .direct)

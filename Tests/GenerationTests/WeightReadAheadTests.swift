@@ -19,6 +19,13 @@ import Testing
     private let entries = Mutex<[String]>([])
     func add(_ entry: String) { entries.withLock { $0.append(entry) } }
     var all: [String] { entries.withLock { $0 } }
+    /// What was read and not let go since.
+    var held: Set<String> {
+      all.reduce(into: []) { held, entry in
+        let name = String(entry.dropFirst())
+        if entry.hasPrefix("+") { held.insert(name) } else { held.remove(name) }
+      }
+    }
     /// Waits for the reading thread, for at most a second.
     func waits(for entry: String) async throws -> Bool {
       for _ in 0..<200 {
@@ -49,6 +56,27 @@ import Testing
     #expect(try await log.waits(for: "+w7"))
     let released = log.all.filter { $0.hasPrefix("-") }
     #expect(released == ["-w0", "-w1", "-w2", "-w3", "-w4"])
+  }
+
+  /// Two streams of a block take turns: the order of use is not that of building.
+  @Test(arguments: [1, 2, 3])
+  func `what a block went back to is let go, too`(_ windowMegabytes: Int) {
+    let log = Log()
+    let weights = weights(12, log: log)
+    let stream = WeightReadAhead(windowBytes: windowMegabytes << 20)
+    weights.forEach(stream.register)
+    stream.beginPhase()
+    for pass in 0..<2 {
+      for block in [0, 6] {
+        for index in [0, 3, 1, 4, 2, 5] {
+          stream.willUse(weights[block + index])
+          stream.drain()
+          #expect(log.held.contains("w\(block + index)"))
+        }
+      }
+      #expect(log.held.isDisjoint(with: (0..<6).map { "w\($0)" }), "pass \(pass) leaves \(log.held)")
+      #expect(log.held.count <= windowMegabytes + 1, "pass \(pass) leaves \(log.held)")
+    }
   }
 
   @Test func `each weight is read once in a step and again in the next`() async throws {
