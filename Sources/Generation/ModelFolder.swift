@@ -62,4 +62,15 @@ extension ModelFolder {
   public func autoencoderNetwork() throws(CheckpointError) -> PublishedNetwork {
     try PublishedNetwork(path: autoencoder, expecting: .autoencoder)
   }
+
+  /// A network by its name in errors; nil where it cannot be read.
+  func network(named name: String) -> PublishedNetwork? {
+    switch name {
+    case "transformer": try? transformerNetwork()
+    case "vae": try? autoencoderNetwork()
+    case "text encoder": try? PublishedNetwork(path: textEncoder, expecting: .llama)
+    case "text encoder 2": try? PublishedNetwork(path: textEncoder2, expecting: .clip)
+    default: nil
+    }
+  }
 }

@@ -35,7 +35,8 @@ public struct ModelLocator {
     if let path = try files?.string(part.name, default: "") ?? nil, !path.isEmpty {
       return try Self.weights(in: root + "/" + path, part, flag: "--model")
     }
-    let folders = part.folder(in: layout ?? .tencent)
+    // A folder without a transformer has no layout: it may hold the wanted part alone.
+    let folders = (layout.map { [$0] } ?? ModelLayout.allCases).flatMap { part.folder(in: $0) }
     let found = folders.first { FileSystem.isFolder(root + "/" + $0) } ?? folders[0]
     return try Self.weights(in: root + "/" + found, part, flag: "--model or \(part.flag)")
   }

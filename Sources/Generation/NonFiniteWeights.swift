@@ -7,17 +7,9 @@ import TensorOps
 enum NonFiniteWeights {
   /// The error with its likely cause: the guilty weight of the block that the error names, where there is one, else that the
   /// weights are not to blame. Other errors stay what they are.
-  static func explain(_ error: BackendError, in model: ModelFolder) -> BackendError {
-    guard case .nonFinite(var result) = error else { return error }
-    let network: PublishedNetwork?
-    switch result.network {
-    case "transformer": network = try? model.transformerNetwork()
-    case "vae": network = try? model.autoencoderNetwork()
-    case "text encoder": network = try? PublishedNetwork(path: model.textEncoder, expecting: .llama)
-    case "text encoder 2": network = try? PublishedNetwork(path: model.textEncoder2, expecting: .clip)
-    default: network = nil
-    }
-    guard let network else { return error }
+  /// - Parameter network: opens a network by its name in errors.
+  static func explain(_ error: BackendError, network: (String) -> PublishedNetwork?) -> BackendError {
+    guard case .nonFinite(var result) = error, let network = network(result.network) else { return error }
     let path = network.checkpoint.path
     if let weight = guiltyWeight(of: result.blocks, in: network) {
       result.cause =

@@ -6,12 +6,6 @@ public import TensorCore
 import TensorOps
 import Tokenizers
 
-/// Receives the frames of a video in order.
-public protocol FrameSink: AnyObject {
-  /// `[1, 3, f, H, W]` float32 in 0…1, contiguous in host memory.
-  func append(_ frames: Tensor) throws
-}
-
 /// From requests to frames: encode the prompts, denoise, decode. Stages load their weights when they begin; the text encoders
 /// are gone before the transformer is loaded.
 public final class VideoPipeline {
@@ -21,9 +15,10 @@ public final class VideoPipeline {
   private let ranks: SequenceGroup
   private let halves: GuidanceHalves?
   private let observer: any GenerationObserver
+  private let stage: PipelineStages
+  private let decoder: LatentDecoder
   private let readAhead: WeightReadAhead?
   private var transformer: HunyuanVideoTransformer?
-  private var decoder: VideoDecoder?
   private var knownColorMap: LatentColorMap?
 
   /// - Parameters:
@@ -37,9 +32,11 @@ public final class VideoPipeline {
     halves: GuidanceHalves? = nil, readAhead: WeightReadAhead? = nil, keepsNetworks: Bool = true,
     observer: any GenerationObserver
   ) {
-    self.model = model
-    self.contexts = contexts.streaming(readAhead)
-    self.readAhead = readAhead
+    let contexts = contexts.streaming(readAhead)
+    (self.model, self.contexts, self.readAhead) = (model, contexts, readAhead)
+    stage = PipelineStages(contexts: contexts, observer: observer, network: model.network(named:))
+    decoder = LatentDecoder(
+      open: model.autoencoderNetwork, adopt: Self.adoption(contexts.autoencoder, readAhead), stages: stage)
     self.keepsNetworks = keepsNetworks
     (self.ranks, self.halves) = (ranks, halves)
     self.observer = observer
@@ -59,7 +56,7 @@ public final class VideoPipeline {
   public func verify(_ requests: [GenerationRequest]) throws {
     try requireMatchingText(PromptEncoder(model, in: contexts.textEncoders) { $0 }, PromptTokenizer(model))
     _ = try buildTransformer { $0 }
-    _ = try buildDecoder { $0 }
+    try decoder.verify()
     for request in requests { try requireMatchingNoise(request) }
   }
 
@@ -79,7 +76,7 @@ public final class VideoPipeline {
   private func encodeHere(_ requests: [GenerationRequest]) throws -> [GenerationTexts] {
     let tokenizer = try PromptTokenizer(model)
     let encoder = try PromptEncoder(
-      model, in: contexts.textEncoders, adopt: adoption(contexts.textEncoders))
+      model, in: contexts.textEncoders, adopt: Self.adoption(contexts.textEncoders, readAhead))
     readAhead?.beginPhase()
     try requireMatchingText(encoder, tokenizer)
     var known: [String: EncodedPrompt] = [:]
@@ -153,38 +150,10 @@ public final class VideoPipeline {
   /// - Parameter sharesTiles: whether all ranks decode tiles, or the first alone.
   public func decode(_ latents: Tensor, tiling: Bool, sharesTiles: Bool = true, into sink: any FrameSink) throws {
     if !sharesTiles && all.rank > 0 { return }
-    let decoder = try loadedDecoder()
+    _ = try loadedDecoder()
     // The transformer's blocks are let go.
     readAhead?.beginPhase()
-    let tiled = TiledDecoder(
-      decoder, tiling: tiling, in: contexts.autoencoder, group: sharesTiles ? all : SingleProcessGroup())
-    try stage(.decode, units: tiled.tileCount(for: latents.shape)) {
-      try tiled.decode(latents, tileDone: { observer.stageDidAdvance(.decode) }) { frames in
-        try observer.checkInterruption()
-        try sink.append(Self.pixels(frames))
-      }
-    }
-  }
-
-  /// Checks, before any work, that latents are such as this checkpoint's decoder takes.
-  /// - Returns: the frames' size in pixels.
-  public func checkLatents(_ latents: Tensor, named file: String) throws -> (height: Int, width: Int) {
-    let configuration = try model.autoencoderNetwork().autoencoderConfiguration()
-    let shape = latents.shape
-    let fits = shape.rank == 5 && shape[0] == 1 && shape[1] == configuration.latentChannels && shape.count > 0
-    if latents.dtype != .float32 || !fits {
-      throw RequestError(
-        "wrong latents", at: file, expected: "float32[1, \(configuration.latentChannels), F, H, W]",
-        found: "\(latents)",
-        remedy: "give latents that this checkpoint made")
-    }
-    let backend = contexts.autoencoder.backend
-    if try !backend.isFinite(backend.upload(latents)) {
-      throw RequestError(
-        "latents are not numbers", at: file, expected: "finite values", found: "NaN or infinity",
-        remedy: "make them again")
-    }
-    return (shape[3] * configuration.spatialCompression, shape[4] * configuration.spatialCompression)
+    try decoder.decode(latents, tiling: tiling, group: sharesTiles ? all : SingleProcessGroup(), into: sink)
   }
 
   /// Gives colours for latents, fitted to this checkpoint's decoder, which is loaded now.
@@ -217,16 +186,6 @@ public final class VideoPipeline {
     return generator.normals(shape: shape)
   }
 
-  /// `clamp(x / 2 + 0.5, 0, 1)`
-  private static func pixels(_ raw: Tensor) -> Tensor {
-    let result = Tensor(uninitialized: raw.shape)
-    let count = raw.count
-    let input = raw.hostPointer.assumingMemoryBound(to: Float.self)
-    let output = result.mutableHostPointer.assumingMemoryBound(to: Float.self)
-    for index in 0..<count { output[index] = min(max(input[index] * 0.5 + 0.5, 0), 1) }
-    return result
-  }
-
   /// All ranks that make a video together.
   private var all: any ProcessGroup { halves?.all ?? ranks.all }
 
@@ -234,26 +193,22 @@ public final class VideoPipeline {
 
   private func loadedTransformer() throws -> HunyuanVideoTransformer {
     if let transformer { return transformer }
-    if !keepsNetworks { decoder = nil }
-    let loaded = try stage(.loadTransformer) { try buildTransformer(adoption(contexts.transformer)) }
+    if !keepsNetworks { decoder.unload() }
+    let loaded = try stage(.loadTransformer) { try buildTransformer(Self.adoption(contexts.transformer, readAhead)) }
     transformer = loaded
     return loaded
   }
 
   private func loadedDecoder() throws -> VideoDecoder {
-    if let decoder { return decoder }
     if !keepsNetworks, transformer != nil {
       transformer = nil
       readAhead?.reset()
     }
-    let loaded = try stage(.loadDecoder) { try buildDecoder(adoption(contexts.autoencoder)) }
-    decoder = loaded
-    return loaded
+    return try decoder.loaded()
   }
 
-  private func adoption(_ context: ForwardContext) -> WeightAdoption {
-    let (backend, readAhead) = (context.backend, readAhead)
-    return { weight in
+  private static func adoption(_ context: ForwardContext, _ readAhead: WeightReadAhead?) -> WeightAdoption {
+    { [backend = context.backend] weight in
       // As the device has it: where it is read ahead to is the device's affair.
       let adopted = try backend.adopt(weight)
       readAhead?.register(adopted)
@@ -265,14 +220,6 @@ public final class VideoPipeline {
     let published = try model.transformerNetwork()
     let scope = published.scope(adopt: adopt)
     let network = try HunyuanVideoTransformer(scope, configuration: published.transformerConfiguration())
-    try scope.finish()
-    return network
-  }
-
-  private func buildDecoder(_ adopt: @escaping WeightAdoption) throws -> VideoDecoder {
-    let published = try model.autoencoderNetwork()
-    let scope = published.scope(adopt: adopt)
-    let network = try VideoDecoder(scope, configuration: published.autoencoderConfiguration())
     try scope.finish()
     return network
   }
@@ -311,24 +258,6 @@ public final class VideoPipeline {
         "text encoder does not fit the transformer", at: path, expected: "\(expected) channels", found: "\(found)",
         remedy: "use the encoders that the transformer was trained with")
     }
-  }
-
-  private func stage<Result>(
-    _ stage: GenerationStage, units: Int = 1, _ body: () throws -> Result
-  ) throws -> Result {
-    try observer.checkInterruption()
-    observer.stageDidStart(stage, units: units)
-    contexts.transformer.recorder?.begin(.stage, stage.rawValue)
-    let result: Result
-    do { result = try body() } catch let error as BackendError {
-      throw NonFiniteWeights.explain(error, in: model)
-    }
-    contexts.transformer.recorder?.end(.stage, skipped: false)
-    observer.stageDidEnd(stage)
-    // The next stage has tensors of other sizes.
-    HostBufferPool.shared.trim()
-    contexts.transformer.backend.trim()
-    return result
   }
 }
 

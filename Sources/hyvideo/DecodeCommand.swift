@@ -11,13 +11,12 @@ struct DecodeCommand: ParsableCommand {
     commandName: "decode", abstract: "Makes a video from saved latents.",
     discussion: """
       LATENTS is a file NAME.run.safetensors that generate left when it was stopped or its decoding failed, or one of \
-      --save-latents. Example: hyvideo decode ball.run.safetensors --model Models/demo --output ball.mp4
+      --save-latents. Of the checkpoint the autoencoder alone is needed. Example: hyvideo decode ball.run.safetensors --model Models/demo --output ball.mp4
       """)
 
   @Argument(help: ArgumentHelp("Safetensors, key latents, float32 [1, 16, F', H/8, W/8].", valueName: "latents"))
   var latents: String
-  @Option(help: ArgumentHelp("Checkpoint folder. Default: the run's, else the demo.", valueName: "folder"))
-  var model: String?
+  @OptionGroup(title: "Checkpoint") var checkpoint: AutoencoderOptions
   @Option(
     help: ArgumentHelp(
       "A file ending in .mp4, or a folder (ending in /) for PNG frames. Default: the saved run's.", valueName: "path"))
@@ -35,10 +34,10 @@ struct DecodeCommand: ParsableCommand {
 
   func run() throws {
     let observer = RunObserver()
-    let (pipeline, latents, path, writer) = try RefusedBeforeWork.checking { try prepare(observer) }
+    let (decoder, latents, path, writer) = try RefusedBeforeWork.checking { try prepare(observer) }
     StopSignals.install()
     do {
-      try pipeline.decode(latents, tiling: tiling, into: writer)
+      try decoder.decode(latents, tiling: tiling, into: writer)
       try writer.finish()
     } catch {
       // A key press reaches the encoder too, which then fails.
@@ -56,19 +55,23 @@ struct DecodeCommand: ParsableCommand {
   /// Finds everything that can be wrong before anything is computed.
   private func prepare(
     _ observer: RunObserver
-  ) throws -> (pipeline: VideoPipeline, latents: Tensor, path: String, output: VideoOutput) {
-    let checkpoint = try Checkpoint(path: latents)
-    let run = SavedRun.isSavedRun(checkpoint) ? try SavedRun(contentsOf: latents) : nil
-    guard let tensor = run?.state.latents ?? checkpoint["latents"]?.tensor else {
+  ) throws -> (decoder: LatentDecoder, latents: Tensor, path: String, output: VideoOutput) {
+    let file = try Checkpoint(path: latents)
+    let run = SavedRun.isSavedRun(file) ? try SavedRun(contentsOf: latents) : nil
+    guard let tensor = run?.state.latents ?? file["latents"]?.tensor else {
       throw RequestError(
         "missing tensor", at: latents, expected: "a tensor named latents", found: "none",
         remedy: "give a file of generate --save-latents or NAME.run.safetensors")
     }
-    let model = try ModelFolder(self.model ?? run?.details["model"] ?? DemoModel.locate())
+    var parts = ModelParts()
+    // Another folder has its own.
+    parts.autoencoder = checkpoint.vaePath ?? (checkpoint.model == nil ? run?.details["vae_path"] : nil)
+    let model = try AutoencoderFolder(
+      checkpoint.model ?? run?.details["model"] ?? DemoModel.locate(), parts: parts)
     let backends = try device.open(RankSession.alone).backends(streamsWeights: false)
-    let pipeline = VideoPipeline(model, in: backends.contexts(), observer: observer)
-    let size = try pipeline.checkLatents(tensor, named: latents)
-    try pipeline.verify([])
+    let decoder = LatentDecoder(model, in: backends.contexts(), observer: observer)
+    let size = try decoder.checkLatents(tensor, named: latents)
+    try decoder.verify()
     if let run, run.details["steps"] != "\(run.state.step)" {
       let steps = run.details["steps"] ?? "?"
       observer.warn("the run was stopped after step \(run.state.step) of \(steps): the video is noisy")
@@ -91,6 +94,6 @@ struct DecodeCommand: ParsableCommand {
     let writer = try VideoOutput(
       path: path, height: size.height, width: size.width, framesPerSecond: rate, metadata: metadata, ffmpeg: ffmpeg,
       collector: saveFrames == nil ? nil : FrameCollector())
-    return (pipeline, tensor, path, writer)
+    return (decoder, tensor, path, writer)
   }
 }

@@ -13,8 +13,19 @@ struct PromptOptions: ParsableArguments {
   @Option(help: "Videos per prompt. Default: 1.") var numVideos: Int?
 }
 
+/// Of a checkpoint, what decoding needs.
+struct AutoencoderOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Checkpoint folder. Default: that of the saved run where there is one, else the bundled demo.",
+      valueName: "folder"))
+  var model: String?
+  @Option(help: ArgumentHelp("Autoencoder weights to use instead of the folder's.", valueName: "path"))
+  var vaePath: String?
+}
+
 struct CheckpointOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Checkpoint folder. Default: the bundled demo.", valueName: "folder")) var model: String?
+  @OptionGroup var autoencoder: AutoencoderOptions
   @Option(help: ArgumentHelp("Transformer weights to use instead of the folder's.", valueName: "path"))
   var ditWeight: String?
   @Option(
@@ -22,8 +33,6 @@ struct CheckpointOptions: ParsableArguments {
       "The key of the transformer's weights in a PyTorch file: module, ema, … Default: the first of these.",
       valueName: "key"))
   var loadKey: String?
-  @Option(help: ArgumentHelp("Autoencoder weights to use instead of the folder's.", valueName: "path"))
-  var vaePath: String?
   @Option(help: ArgumentHelp("LLaMA weights to use instead of the folder's.", valueName: "path"))
   var textEncoderPath: String?
   @Option(
@@ -36,6 +45,15 @@ struct CheckpointOptions: ParsableArguments {
     name: .customLong("tokenizer-2-path"),
     help: ArgumentHelp("Folder with CLIP's tokenizer, where it is not beside the weights.", valueName: "folder"))
   var tokenizer2Path: String?
+
+  var model: String? {
+    get { autoencoder.model }
+    set { autoencoder.model = newValue }
+  }
+  var vaePath: String? {
+    get { autoencoder.vaePath }
+    set { autoencoder.vaePath = newValue }
+  }
 
   /// The parts that flags name.
   var parts: ModelParts {

@@ -31,7 +31,7 @@ extension GeneratePlan {
     details["cache"] = job.request.cache.method
     details["cache_options"] = job.request.cache.options.map { "\($0.key)=\($0.value)" }.sorted()
       .joined(separator: "\n")
-    details["dit_weight"] = transformerOverride.map(Self.absolute)
+    for (name, path) in parts.named { details[name] = path.map(Self.absolute) }
     details["load_key"] = model.loadKey
     details["device"] = device.name
     details["precision"] = device.precisions.transformer.word
@@ -81,6 +81,30 @@ extension GeneratePlan {
   }
 }
 
+extension ModelParts {
+  /// The paths, by their names in a saved run.
+  fileprivate var named: KeyValuePairs<String, String?> {
+    [
+      "dit_weight": transformer, "vae_path": autoencoder, "text_encoder_path": textEncoder,
+      "text_encoder_2_path": textEncoder2, "tokenizer_path": tokenizer, "tokenizer_2_path": tokenizer2,
+    ]
+  }
+}
+
+extension CheckpointOptions {
+  /// Takes a saved run's checkpoint where no flag names another.
+  fileprivate mutating func fill(from details: [String: String]) {
+    model = model ?? details["model"]
+    ditWeight = ditWeight ?? details["dit_weight"]
+    loadKey = loadKey ?? details["load_key"]
+    vaePath = vaePath ?? details["vae_path"]
+    textEncoderPath = textEncoderPath ?? details["text_encoder_path"]
+    textEncoder2Path = textEncoder2Path ?? details["text_encoder_2_path"]
+    tokenizerPath = tokenizerPath ?? details["tokenizer_path"]
+    tokenizer2Path = tokenizer2Path ?? details["tokenizer_2_path"]
+  }
+}
+
 /// Takes over a saved run's settings.
 enum ResumedFlags {
   /// The flags behind the parts of an identity.
@@ -115,9 +139,7 @@ enum ResumedFlags {
       command.cache.cache = details["cache"]
       command.cache.cacheOption = details["cache_options"].map { $0.split(separator: "\n").map(String.init) } ?? []
     }
-    command.checkpoint.model = command.checkpoint.model ?? details["model"]
-    command.checkpoint.ditWeight = command.checkpoint.ditWeight ?? details["dit_weight"]
-    command.checkpoint.loadKey = command.checkpoint.loadKey ?? details["load_key"]
+    command.checkpoint.fill(from: details)
     command.device.device = command.device.device ?? details["device"]
     command.device.precision = command.device.precision ?? details["precision"]
     command.device.textEncoderPrecision = command.device.textEncoderPrecision ?? details["text_encoder_precision"]

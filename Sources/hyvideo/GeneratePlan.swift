@@ -33,8 +33,8 @@ struct GeneratePlan {
   let progress: ProgressStyle
   /// Steps between two previews; nil for none.
   let previewInterval: Int?
-  /// The weights of `--dit-weight`.
-  let transformerOverride: String?
+  /// Files that flags name instead of the folder's.
+  let parts: ModelParts
   /// The file of `--initial-noise`.
   let initialNoise: String?
   /// Steps between two saves of the run; nil saves long runs by time.
@@ -57,7 +57,8 @@ struct GeneratePlan {
   ///   - session: the ranks. The first alone looks at where output goes.
   init(_ command: GenerateCommand, resuming saved: SavedRun? = nil, session: RankSession) throws {
     group = session.group
-    model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
+    parts = command.checkpoint.parts
+    model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: parts)
     let (requests, sizeNotes) = try Self.requests(command, model: model, seed: session.seed)
 
     let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
@@ -83,7 +84,6 @@ struct GeneratePlan {
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
-    transformerOverride = command.checkpoint.ditWeight
     guard let progress = ProgressStyle(rawValue: command.running.progress) else {
       throw RequestError(
         "unknown progress", at: "--progress", expected: ProgressStyle.allCases.map(\.rawValue).joined(separator: ", "),

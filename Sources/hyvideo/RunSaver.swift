@@ -43,9 +43,15 @@ final class RunSaver {
 
   /// How to decode what is saved, where the latents are complete.
   func decodeCommand(tiling: Bool) -> String {
-    ShellCommand.line(
-      ["hyvideo", "decode", path, "--model", details["model"] ?? "", "--output", details["output"] ?? ""]
-        + (details["device"].map { $0 == "cpu" ? [] : ["--device", $0] } ?? []) + (tiling ? [] : ["--no-vae-tiling"]))
+    var words = ["hyvideo", "decode", path, "--model", details["model"] ?? ""]
+    if let weights = details["vae_path"] { words += ["--vae-path", weights] }
+    words += ["--output", details["output"] ?? ""]
+    if !tiling { words.append("--no-vae-tiling") }
+    if let device = details["device"], device != "cpu" {
+      if let type = details["vae_precision"] { words += ["--vae-precision", type] }
+      words += ["--device", device]
+    }
+    return ShellCommand.line(words)
   }
 
   /// Whether the file holds the latents of the last step.

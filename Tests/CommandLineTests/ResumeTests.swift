@@ -207,6 +207,78 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
   }
 
+  /// The demo's parts, each by itself: what generate is given file by file.
+  private func separateParts(_ folder: TemporaryFolder) throws -> [String] {
+    let demo = Goldens.repositoryPath("Models/demo")
+    func link(_ source: String, _ name: String) throws -> String {
+      let path = folder.path(name)
+      try FileManager.default.createDirectory(
+        atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "\(demo)/\(source)")
+      return path
+    }
+    let tencent = "hunyuan-video-t2v-720p"
+    try FileManager.default.createDirectory(atPath: folder.path("empty"), withIntermediateDirectories: true)
+    for part in ["transformers", "vae"] { _ = try link("\(tencent)/\(part)/config.json", "\(part)/config.json") }
+    return [
+      "--model", folder.path("empty"),
+      "--dit-weight",
+      try link("\(tencent)/transformers/mp_rank_00_model_states.safetensors", "transformers/a.safetensors"),
+      "--vae-path", try link("\(tencent)/vae/pytorch_model.safetensors", "vae/b c.safetensors"),
+      "--text-encoder-path", try link("text_encoder", "llama"),
+      "--text-encoder-2-path", try link("text_encoder_2", "clip"),
+      "--tokenizer-path", "\(demo)/text_encoder", "--tokenizer-2-path", "\(demo)/text_encoder_2",
+    ]
+  }
+
+  @Test func `a run of single files is finished and resumed by what it prints`() throws {
+    let folder = TemporaryFolder()
+    let run = ["generate", "--prompt", "A red ball.", "--seed", "1", "--threads", "1", "--video-size", "64", "64"]
+    let sized = run + ["--video-length", "5", "--infer-steps", "3"] + (try separateParts(folder))
+    // An encoder that answers questions and then fails.
+    let encoder = folder.path("ffmpeg")
+    try "#!/bin/sh\ncase \"$*\" in *rawvideo*libx264*) exit 1;; *) exec ffmpeg \"$@\";; esac\n".write(
+      toFile: encoder, atomically: true, encoding: .utf8)
+    chmod(encoder, 0o755)
+    let failed = try Program.run(sized + ["--output", folder.path("a.mp4")], environment: ["HYVIDEO_FFMPEG": encoder])
+    #expect(failed.status == 1 && failed.errorLine.contains("--vae-path '\(folder.path("vae/b c.safetensors"))'"))
+    // Decoding needs no other part.
+    for name in ["transformers", "llama", "clip"] {
+      try FileManager.default.moveItem(atPath: folder.path(name), toPath: folder.path("away-\(name)"))
+    }
+    try finish(failed)
+    #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+    for name in ["transformers", "llama", "clip"] {
+      try FileManager.default.moveItem(atPath: folder.path("away-\(name)"), toPath: folder.path(name))
+    }
+    let resumed = try Program.run(["generate", "--resume", folder.path("a.run.safetensors")])
+    #expect(resumed.status == 0, "\(resumed.errors)")
+  }
+
+  @Test(arguments: ["hunyuan-video-t2v-720p/vae", "vae"])
+  func `a folder that has only an autoencoder decodes, and nothing else`(_ place: String) throws {
+    let folder = TemporaryFolder()
+    let path = folder.path("model/\(place)")
+    try FileManager.default.createDirectory(
+      atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+    try FileManager.default.createSymbolicLink(
+      atPath: path, withDestinationPath: Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/vae"))
+    try SafetensorsWriter.write(
+      [("latents", Tensor(repeating: 0.5, shape: [1, 16, 2, 8, 8]))], to: folder.path("l.safetensors"))
+    func frames(_ model: String, _ name: String) throws -> [Float] {
+      let result = try Program.run([
+        "decode", folder.path("l.safetensors"), "--model", model, "--output", folder.path("\(name)/"), "--save-frames",
+        folder.path("\(name).safetensors"),
+      ])
+      #expect(result.status == 0, "\(result.errors)")
+      return try #require(Checkpoint(path: folder.path("\(name).safetensors"))["video"]).tensor.floats()
+    }
+    #expect(try frames(folder.path("model"), "own") == frames(Goldens.repositoryPath("Models/demo"), "demo"))
+    let generated = try generate(folder, ["--model", folder.path("model")])
+    #expect(generated.status == 64, "\(generated.errors)")
+    #expect(generated.errorLine.contains("missing HunyuanVideo transformer weights"), "\(generated.errors)")
+  }
+
   @Test func `decode refuses what holds no latents of this checkpoint`() throws {
     let folder = TemporaryFolder()
     try SafetensorsWriter.write(
