@@ -13,7 +13,8 @@ struct PlanCommand: ParsableCommand {
       Example: hyvideo plan --model ckpts --video-size 720 1280 --video-length 129 --ranks 8
       Takes the flags of generate and runs the same networks without their numbers: memory of each stage on the busiest rank, \
       bytes read and sent, operations, and time from operations timed on this machine (kept for the next plan). With --device ascend \
-      it says the same of runs on NPUs, which need not be here, and time by a roofline. Ends with 64 where the run does not fit.
+      it says the same of runs on NPUs, which need not be here, and time by a roofline; the host's memory is then checked against \
+      --memory-limit alone. Ends with 64 where the run does not fit.
       """)
 
   @Flag(help: "Print one JSON object.") var json = false
@@ -76,10 +77,11 @@ struct PlannedRun {
     heads = try model.transformerNetwork().transformerConfiguration().headCount
     let sharing = try command.ranks.requireSharing(among: ranks, usesGuidance: requests[0].usesGuidance)
     let asked = try command.ranks.layout(of: sharing)
-    let automatic = RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads)
-    layoutReason = asked == nil ? automatic.reason : nil
     let cores = AvailableCores.count
-    planning = try command.device.planning(threads: max(cores / ranks, 1))
+    planning = try command.device.planning(threads: max(cores / ranks, 1), ranks: ranks)
+    let automatic = RankLayout.automatic(
+      ranks: sharing, ranksPerHost: planning.ranksPerHost(of: sharing), heads: heads)
+    layoutReason = asked == nil ? automatic.reason : nil
     if command.cache.isUsed {
       let digest = try GeneratePlan.digest(of: model)
       let cache = try command.cache.resolved(for: requests[0], checkpointSHA256: digest)
@@ -95,7 +97,7 @@ struct PlannedRun {
     setting.comparesWithoutCache = command.cache.measureFidelity
     forecaster = try Forecaster(
       model, planning: planning, setting: setting,
-      limit: MemoryLimit(command.memory, processesOnHost: ranks, device: planning.memory),
+      limit: MemoryLimit(command.memory, processesOnHost: planning.cards?.count ?? ranks, for: planning),
       offloads: planning.memory == nil ? command.running.offloads(model) : command.running.useCpuOffload,
       crowding: HostCrowding(ranks: ranks, threads: planning.threads, cores: cores))
   }

@@ -122,6 +122,7 @@ final class ProgressPrinter {
 
   static func seconds(_ value: Double) -> String {
     switch value {
+    case 1e-9..<1e-3: String(format: "%.0f µs", value * 1e6)
     case ..<0.1: String(format: "%.0f ms", value * 1000)
     case ..<10: String(format: "%.2f s", value)
     case ..<120: String(format: "%.0f s", value)

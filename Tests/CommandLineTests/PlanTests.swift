@@ -206,6 +206,61 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
   }
 
+  @Test func `the host of cards that are not here is not checked, and what it needs is told`() throws {
+    let folder = TemporaryFolder()
+    let flags = ["plan", "--device", "ascend", "--infer-steps", "2", "--ranks", "4"]
+    let text = try run(flags, folder)
+    #expect(text.status == 0, "\(text.errors)")
+    for words in ["ascend:0 to ascend:3, ", "its 4 ranks take", "µs", "(a card of 64 GiB, 4 of them for the system)"] {
+      #expect(text.output.contains(words), "\(text.output)")
+    }
+    let result = try run(flags + ["--json"], folder)
+    let plan = try JSONValue(bytes: Array(result.output.utf8), file: "plan").object
+    #expect(plan?["limit_bytes"] == nil && plan?["limit_source"] == nil)
+    #expect(plan?["cards"]?.array?.count == 4)
+    // What opening files took here is no part of it: the bytes by the roofline, and a kernel here and there.
+    let loading = stages(.object(try #require(plan))).first { $0["name"]?.string == "load transformer" }
+    let (seconds, bytes) = (loading?["seconds"]?.double ?? 1, loading?["bytes_read"]?.double ?? 0)
+    #expect(seconds < bytes / 20e9 + 0.002, "\(loading as Any)")
+
+    let refused = try run(flags + ["--memory-limit", "10MB"], folder)
+    #expect(refused.status == 64)
+    #expect(refused.output.contains("does not fit 10.0 MB (--memory-limit) and"), "\(refused.output)")
+  }
+
+  @Test(
+    arguments: [
+      (["--device", "ascend:8"], "no such NPU: --device: expected an index below 8"),
+      (["--device", "ascend:5", "--ranks", "4"], "a card for each of 4 ranks, up to 8, found 8 on an Atlas 800I A2"),
+      (["--device", "ascend:1", "--ranks", "16"], "too few NPUs"),
+    ])
+  func `cards beyond those of a host are refused in a plan, too`(_ flags: [String], _ words: String) throws {
+    let folder = TemporaryFolder()
+    let result = try run(["plan", "--infer-steps", "2"] + flags, folder)
+    #expect(result.status == 64)
+    #expect(result.errorLine.contains(words), "\(result.errors)")
+  }
+
+  @Test func `a plan is held against the cards and the host that are here`() throws {
+    let folder = TemporaryFolder()
+    func plan(_ flags: [String]) throws -> Program.Result {
+      try Program.run(
+        ["plan", "--infer-steps", "2"] + flags,
+        environment: [
+          "XDG_CACHE_HOME": folder.path("cache"),
+          "HYVIDEO_CANN_LIBRARY_PATH": BuiltProducts.path("libAscendEmulator.so"),
+          "HYVIDEO_ASCEND_EMULATOR_DEVICES": "2", "HYVIDEO_ASCEND_EMULATOR_MEGABYTES": "3000",
+        ])
+    }
+    let text = try plan(["--device", "ascend:1"])
+    #expect(text.status == 0, "\(text.errors)")
+    #expect(text.output.contains("of the device (free on ascend:1)"), "\(text.output)")
+    #expect(text.output.contains("memory)") && !text.output.contains("not checked"), "\(text.output)")
+    let refused = try plan(["--device", "ascend:1", "--ranks", "2"])
+    let words = "a card for each of 2 ranks, up to 2, found 2 on this host"
+    #expect(refused.errorLine.contains(words), "\(refused.errors)")
+  }
+
   @Test func `a run that does not fit its card is refused with one that does`() throws {
     let folder = TemporaryFolder()
     let result = try run(

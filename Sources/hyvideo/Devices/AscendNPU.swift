@@ -60,6 +60,6 @@ final class AscendNPU: ComputeDevice {
 
   func planning() throws -> DevicePlanning {
     let status = try system.status(of: device.index)
-    return try .ascend(precisions, memory: (status.freeBytes, "free on \(name)"))
+    return try .ascend(precisions, memory: (status.freeBytes, "free on \(name)"), cards: [name])
   }
 }

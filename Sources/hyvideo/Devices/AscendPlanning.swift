@@ -5,12 +5,15 @@ import TensorOps
 
 extension DevicePlanning {
   /// Of runs on Ascend NPUs: the backend on emulated devices without contents.
-  /// - Parameter free: what the card at hand has free; nil where there is none, and an Atlas A2 with 64 GB is taken.
-  static func ascend(_ precisions: StagePrecisions, memory free: (bytes: Int, source: String)?) throws -> DevicePlanning
-  {
+  /// - Parameters:
+  ///   - free: what the card at hand has free; nil where there is none, and an Atlas A2 with 64 GB is taken.
+  ///   - cards: the cards of a host that its ranks take.
+  static func ascend(
+    _ precisions: StagePrecisions, memory free: (bytes: Int, source: String)?, cards: [String]
+  ) throws -> DevicePlanning {
     let libraries = try DryRunLibrary.open()
     return DevicePlanning(
-      name: "ascend", threads: 1, memory: free ?? usual,
+      name: "ascend", threads: 1, memory: free ?? usual, isHere: free != nil, cards: cards,
       makeBackends: { streamsWeights in
         let transformer = try AscendPlanningBackend(
           dryRunIn: libraries, byteCount: unlimited, activationType: precisions.transformer,

@@ -47,13 +47,17 @@ struct DeviceOptions: ParsableArguments {
   }
 
   /// How runs on the device are planned, without opening it: it need not be here.
-  /// - Parameter share: threads of a CPU where the flag does not say.
-  func planning(threads share: Int) throws -> DevicePlanning {
+  /// - Parameters:
+  ///   - share: threads of a CPU where the flag does not say.
+  ///   - ranks: of all hosts.
+  func planning(threads share: Int, ranks: Int) throws -> DevicePlanning {
     try requireThreads()
     switch try DeviceName(device ?? "cpu") {
     case .cpu:
       return try ProcessorDevice(threads: threads ?? share, precisions: precisions(.cpu)).planning()
-    case .ascend: return try .ascend(precisions(.npu), memory: nil)
+    case .ascend(let first):
+      let cards = try PlannedCards(from: first, ranks: ranks)
+      return try .ascend(precisions(.npu), memory: cards.memory, cards: cards.names)
     }
   }
 

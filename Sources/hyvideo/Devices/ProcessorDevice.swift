@@ -39,7 +39,7 @@ final class ProcessorDevice: ComputeDevice {
 
   func planning() -> DevicePlanning {
     DevicePlanning(
-      name: name, threads: threads, memory: nil,
+      name: name, threads: threads, memory: nil, isHere: true, cards: nil,
       makeBackends: { [transformer] _ in PlanningBackends(CPUPlanningBackend(for: transformer)) },
       timing: { [transformer, kind] again in
         MeasuredTiming(transformer, kind: kind, threads: transformer.threads, isEmpty: again)

@@ -25,8 +25,7 @@ struct Forecast {
   /// How the ranks of a host share its cores.
   let crowding: HostCrowding
   let timing: any PlanTiming
-  /// `cpu`, `ascend`
-  let device: String
+  let planning: DevicePlanning
 
   var fits: Bool { limit.allows(plan) }
   /// Of all videos.
@@ -37,11 +36,10 @@ struct Forecast {
   var uncertainty: Double { seconds * (0.1 + 0.4 * guessedShare) }
 
   init(
-    _ plan: RunPlan, limit: MemoryLimit, timing: any PlanTiming, device: String,
-    loadSeconds: [GenerationStage: Double],
-    request: GenerationRequest, videos: Int, crowding: HostCrowding
+    _ plan: RunPlan, on planning: DevicePlanning, limit: MemoryLimit, timing: any PlanTiming,
+    loadSeconds: [GenerationStage: Double], request: GenerationRequest, videos: Int, crowding: HostCrowding
   ) {
-    (self.timing, self.device) = (timing, device)
+    (self.planning, self.timing) = (planning, timing)
     (self.plan, self.limit, self.videos, self.crowding) = (plan, limit, videos, crowding)
     var (guessed, total) = (0.0, 1e-9)
     var held = 0
@@ -61,7 +59,7 @@ struct Forecast {
         of: stage, newBytes: max(stage.tensorBytes - held, 0), in: plan.setting.layout)
       held = max(held, stage.tensorBytes)
       seconds += Double(stage.work.total.calls) * timing.secondsPerCall
-      if !stage.isComparison { seconds += loadSeconds[stage.stage] ?? 0 }
+      if planning.isHere && !stage.isComparison { seconds += loadSeconds[stage.stage] ?? 0 }
       switch stage.stage {
       case .denoise: seconds += Rates.save
       case .decode: seconds += Double(3 * request.frames * request.roundedHeight * request.roundedWidth) * Rates.value

@@ -48,10 +48,14 @@ struct ForecastReport: Encodable {
   let hostPeakBytes: Int
   let devicePeakBytes: Int
   let programBytes: Int
-  let limitBytes: Int
-  let limitSource: String
-  /// `cpu`, `ascend`, and of its own memory; absent where it computes in the host's.
+  /// Absent where the run would be on a host that is not here, and no flag says what that has.
+  let limitBytes: Int?
+  let limitSource: String?
+  /// `cpu`, `ascend`
   let device: String
+  /// The cards of each host; absent where there is nothing to choose from.
+  let cards: [String]?
+  /// Of the device's own memory; absent where it computes in the host's.
   let deviceLimitBytes: Int?
   let deviceLimitSource: String?
   /// Where times are from.
@@ -88,8 +92,9 @@ struct ForecastReport: Encodable {
     fits = forecast.fits
     (hostPeakBytes, devicePeakBytes) = (plan.hostPeakBytes, plan.devicePeakBytes)
     programBytes = plan.programBytes
-    (limitBytes, limitSource) = (forecast.limit.host.bytes, forecast.limit.host.source)
-    (device, timeSource) = (forecast.device, forecast.timing.source)
+    let host = forecast.limit.host
+    (limitBytes, limitSource) = host.bytes == .max ? (nil, nil) : (host.bytes, host.source)
+    (device, cards, timeSource) = (forecast.planning.name, forecast.planning.cards, forecast.timing.source)
     (deviceLimitBytes, deviceLimitSource) = (forecast.limit.device?.bytes, forecast.limit.device?.source)
     (seconds, secondsUncertainty) = (forecast.seconds, forecast.uncertainty)
     (stepSeconds, skippedStepSeconds) = (forecast.stepSeconds, forecast.skippedStepSeconds)

@@ -42,16 +42,30 @@ struct ForecastTable {
         "device memory: \(ByteCount.text(r.devicePeakBytes)) at most" + (r.ranks > 1 ? " on the busiest rank" : ""))
     }
     lines.append(
-      "memory: \(ByteCount.text(r.hostPeakBytes)) at most"
+      "\(hasOwnMemory ? "host memory" : "memory"): \(ByteCount.text(r.hostPeakBytes)) at most"
         + (r.ranks > 1 ? " on the busiest rank" : "")
         + ", of which the program itself \(ByteCount.text(r.programBytes))")
-    lines.append(
-      "\(r.fits ? "fits" : "does not fit") \(ByteCount.text(r.limitBytes)) (\(r.limitSource))"
-        + (r.deviceLimitBytes.map { " and \(ByteCount.text($0)) of the device (\(r.deviceLimitSource ?? ""))" } ?? ""))
+    if r.limitBytes == nil {
+      let ranks = min(r.ranks, r.cards?.count ?? 1)
+      lines.append(
+        "which is not checked, since the host of the NPUs is not here: "
+          + (ranks > 1
+            ? "its \(ranks) ranks take \(ByteCount.text(ranks * r.hostPeakBytes)) at most; --memory-limit says what each may"
+            : "--memory-limit says what it has"))
+    }
+    lines.append((r.fits ? "fits " : "does not fit ") + limits)
     if !r.fits {
       lines.append(r.proposal.map { "the nearest that fits:\n  \($0)" } ?? "nothing that this checkpoint makes fits")
     }
     return lines.joined(separator: "\n")
+  }
+
+  private var limits: String {
+    let host = report.limitBytes.map { "\(ByteCount.text($0)) (\(report.limitSource ?? ""))" }
+    let device = report.deviceLimitBytes.map {
+      "\(ByteCount.text($0)) of the device (\(report.deviceLimitSource ?? ""))"
+    }
+    return [host, device].compactMap { $0 }.joined(separator: " and ")
   }
 
   private var hasOwnMemory: Bool { report.deviceLimitBytes != nil }
@@ -76,8 +90,15 @@ struct ForecastTable {
       r.weightWindowBytes.map { "weights on \(hasOwnMemory ? "the host" : "disk"), \(ByteCount.text($0)) read ahead" }
       ?? "weights in memory"
     let tiles = r.setting.vaeTiling ? "decoding in tiles" : "decoding whole"
-    return
-      "\(ranks), \(r.threads) \(r.threads == 1 ? "thread" : "threads")\(r.ranks > 1 ? " each" : ""), \(weights), \(tiles)"
+    let each = r.ranks > 1 ? " each" : ""
+    let threads = cards ?? "\(r.threads) \(r.threads == 1 ? "thread" : "threads")\(each)"
+    return [ranks, threads, weights, tiles].joined(separator: ", ")
+  }
+
+  /// `ascend:0 to ascend:7`, of each host where ranks are on several.
+  private var cards: String? {
+    guard let cards = report.cards, let first = cards.first, let last = cards.last else { return nil }
+    return (first == last ? first : "\(first) to \(last)") + (report.ranks > cards.count ? " of each host" : "")
   }
 
   /// Columns under their titles, the first to the left, the others to the right.

@@ -77,8 +77,7 @@ final class Forecaster {
     var timing = planning.timing(recalibrates)
     func forecast(_ plan: RunPlan) -> Forecast {
       Forecast(
-        plan, limit: limit, timing: timing, device: planning.name, loadSeconds: planner.loadSeconds,
-        request: requests[0],
+        plan, on: planning, limit: limit, timing: timing, loadSeconds: planner.loadSeconds, request: requests[0],
         videos: requests.count, crowding: crowding)
     }
     var work = OperationCounts()

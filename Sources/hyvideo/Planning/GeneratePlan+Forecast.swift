@@ -21,7 +21,7 @@ extension GeneratePlan {
       return
     }
     let limit = MemoryLimit(
-      command.memory, processesOnHost: session.hosts.ranksPerHost, device: planning.memory)
+      command.memory, processesOnHost: session.hosts.ranksPerHost, for: planning)
     let offloads = try planning.memory == nil ? command.running.offloads(model) : command.running.useCpuOffload
     let crowding = session.hosts.crowding(of: session.group.rank, threads: threads)
     let forecaster = try Forecaster(

@@ -10,6 +10,9 @@ struct MemoryLimit {
     /// Before the noun: `` of the host's, `of device memory `.
     let kind: String
 
+    /// Of a host that is not here, of which no flag says what it has.
+    static let unknown = Bound(bytes: .max, source: "", kind: "")
+
     /// Whether so much is within it, with a little more for what no plan knows.
     func allows(_ peak: Int) -> Bool { peak + peak / 32 <= bytes }
   }
@@ -35,16 +38,18 @@ struct MemoryLimit {
   }
 
   /// What the flags say, else a process's share of what the host has, and what its device has.
-  init(_ options: PlanOptions, processesOnHost: Int, device memory: (bytes: Int, source: String)?) {
+  init(_ options: PlanOptions, processesOnHost: Int, for planning: DevicePlanning) {
     if let given = options.memoryLimit {
       host = Bound(bytes: given.bytes, source: "--memory-limit", kind: "")
+    } else if !planning.isHere {
+      host = .unknown
     } else {
       let available = HostMemory.available
       host = Bound(
         bytes: available.bytes / max(processesOnHost, 1),
         source: processesOnHost > 1 ? "a rank's share of \(available.source)" : available.source, kind: "")
     }
-    device = memory.map { memory in
+    device = planning.memory.map { memory in
       let given = options.deviceMemoryLimit
       return Bound(
         bytes: given?.bytes ?? memory.bytes, source: given == nil ? memory.source : "--device-memory-limit",
