@@ -37,7 +37,8 @@ struct Hyvideo: ParsableCommand {
       if exitCode(for: error).isSuccess || error is CleanExit { exit(withError: error) }
       if let session = RankSession.current { session.end(error) }
       let failure = Failure(error)
-      Console.error("error: \(failure.message)\n")
+      // What a command has said itself needs no more words.
+      if !failure.message.isEmpty { Console.error("error: \(failure.message)\n") }
       Foundation.exit(failure.status)
     }
   }
