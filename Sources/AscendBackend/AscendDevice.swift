@@ -55,22 +55,37 @@ public final class AscendDevice: @unchecked Sendable {
     self.libraries = libraries
     self.functions = functions
     self.index = index
-    let (chip, stream, staging) = try thread.run { () throws(AscendError) in
+    let (chip, opened) = try thread.run { () throws(AscendError) in
       dryRun?.open()
-      let count = try AscendDevice.count(functions)
-      if !(0..<count).contains(index) { throw .noSuchDevice(index: index, count: count) }
-      try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
-      let chip = functions.socName().map { String(cString: $0) } ?? "unknown"
-      let stream = try AscendDevice.makeStream(functions)
-      let staging = try Staging(functions: functions, stream: stream, isDry: dryRun != nil)
-      return (chip, Transferred(stream), Transferred(staging))
+      do throws(AscendError) { return try AscendDevice.open(index, functions, isDry: dryRun != nil) } catch {
+        dryRun?.close()
+        throw error
+      }
     }
+    let (stream, staging) = opened.value
     self.chip = chip
     let pool = MemoryPool(functions: functions, policy: memory == .pooled ? .segments(byteCount: 64 << 20) : .direct) {
       // A failure shows again at the next call that can report it.
       _ = functions.synchronize(stream.value)
     }
-    state = State(stream: stream.value, pool: pool, staging: staging.value)
+    state = State(stream: stream.value, pool: pool, staging: staging)
+  }
+
+  /// Sets a device on the calling thread; where something fails, all is given back.
+  private static func open(
+    _ index: Int, _ functions: RuntimeFunctions, isDry: Bool
+  ) throws(AscendError) -> (chip: String, Transferred<(stream: Transferred<aclrtStream>, staging: Staging)>) {
+    let count = try AscendDevice.count(functions)
+    if !(0..<count).contains(index) { throw .noSuchDevice(index: index, count: count) }
+    try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
+    let chip = functions.socName().map { String(cString: $0) } ?? "unknown"
+    do throws(AscendError) {
+      let (stream, staging) = try Staging.withStream(functions, isDry: isDry)
+      return (chip, Transferred((Transferred(stream), staging)))
+    } catch {
+      _ = functions.resetDevice(Int32(index))
+      throw error
+    }
   }
 
   deinit {

@@ -9,10 +9,10 @@
 final class DeviceThread: @unchecked Sendable {
   // Sendable: jobs are guarded by the lock; the thread's identity is written before anyone else can see it.
 
-  /// Something to do, perhaps with somebody waiting for it.
-  private final class Job {
+  /// Something to do, perhaps with somebody waiting for it. What changes is guarded by the queue's lock.
+  fileprivate final class Job {
     private var body: (() -> Void)?
-    let isAwaited: Bool
+    var isAwaited: Bool
     var isDone = false
 
     init(isAwaited: Bool, _ body: @escaping () -> Void) {
@@ -27,7 +27,7 @@ final class DeviceThread: @unchecked Sendable {
     }
   }
 
-  private final class Queue: @unchecked Sendable {
+  fileprivate final class Queue: @unchecked Sendable {
     // Sendable: everything is guarded by the lock.
     let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -68,7 +68,14 @@ final class DeviceThread: @unchecked Sendable {
       pthread_mutex_lock(lock)
       jobs.append(job)
       pthread_cond_broadcast(changed)
-      while job.isAwaited && !job.isDone { pthread_cond_wait(changed, lock) }
+      pthread_mutex_unlock(lock)
+    }
+
+    /// Returns when a job is done, whatever comes behind it.
+    func wait(for job: Job) {
+      pthread_mutex_lock(lock)
+      job.isAwaited = true
+      while !job.isDone { pthread_cond_wait(changed, lock) }
       pthread_mutex_unlock(lock)
     }
 
@@ -113,11 +120,31 @@ final class DeviceThread: @unchecked Sendable {
     func capture() {
       do throws(Failure) { result = .success(try body()) } catch { result = .failure(error) }
     }
-    withoutActuallyEscaping(capture) { queue.add(Job(isAwaited: true, $0)) }
+    withoutActuallyEscaping(capture) { body in
+      let job = Job(isAwaited: true, body)
+      queue.add(job)
+      queue.wait(for: job)
+    }
     guard let result else { preconditionFailure("device thread: a job was dropped") }
     return try result.get()
   }
 
   /// Runs something on the thread later.
-  func post(_ body: @escaping @Sendable () -> Void) { queue.add(Job(isAwaited: false, body)) }
+  /// - Returns: what waits for it.
+  @discardableResult
+  func post(_ body: @escaping @Sendable () -> Void) -> Posted {
+    let job = Job(isAwaited: false, body)
+    queue.add(job)
+    return Posted(job: job, queue: queue)
+  }
+
+  /// Something that the thread was given, and nobody waits for yet.
+  struct Posted: @unchecked Sendable {
+    // Sendable: the job's state is guarded by the queue's lock.
+    fileprivate let job: Job
+    fileprivate let queue: Queue
+
+    /// Returns when it is done, whatever the thread was given after it. Not on the thread itself, which would wait for ever.
+    func wait() { queue.wait(for: job) }
+  }
 }

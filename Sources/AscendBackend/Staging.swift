@@ -27,16 +27,36 @@ final class Staging {
   /// The size of a buffer: large enough that a copy runs at the bus's rate.
   private static let byteCount = 8 << 20
 
-  init(functions: RuntimeFunctions, stream: aclrtStream, isDry: Bool = false) throws(AscendError) {
+  private init(functions: RuntimeFunctions, stream: aclrtStream, isDry: Bool) throws(AscendError) {
     self.functions = functions
     self.stream = stream
     self.isDry = isDry
-    for _ in 0..<2 {
-      var address: UnsafeMutableRawPointer?
-      try functions.check(functions.allocateHost(&address, Staging.byteCount), "aclrtMallocHost")
-      let event = try AscendDevice.makeEvent(functions)
-      guard let address else { continue }
-      buffers.append(Buffer(address: address, event: event))
+    do throws(AscendError) { for _ in 0..<2 { buffers.append(try Staging.buffer(functions)) } } catch {
+      close()
+      throw error
+    }
+  }
+
+  private static func buffer(_ functions: RuntimeFunctions) throws(AscendError) -> Buffer {
+    var address: UnsafeMutableRawPointer?
+    try functions.check(functions.allocateHost(&address, byteCount), "aclrtMallocHost")
+    guard let address else { throw .callFailed(function: "aclrtMallocHost", status: 0, message: "no memory") }
+    do throws(AscendError) { return Buffer(address: address, event: try AscendDevice.makeEvent(functions)) } catch {
+      _ = functions.freeHost(address)
+      throw error
+    }
+  }
+
+  /// A stream with buffers for its copies, on the calling thread's device; both or, where one fails, none.
+  static func withStream(
+    _ functions: RuntimeFunctions, isDry: Bool = false
+  ) throws(AscendError) -> (stream: aclrtStream, staging: Staging) {
+    let stream = try AscendDevice.makeStream(functions)
+    do throws(AscendError) {
+      return (stream, try Staging(functions: functions, stream: stream, isDry: isDry))
+    } catch {
+      _ = functions.destroyStream(stream)
+      throw error
     }
   }
 

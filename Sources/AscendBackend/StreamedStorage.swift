@@ -25,8 +25,7 @@ final class StreamedStorage: Storage {
 
   func prefetch(_ bytes: Range<Int>) {
     // Out of memory, it is copied where it is needed; if that fails too, somebody hears of it.
-    let copies = copy.device.thread.run { try? copy.fetchAhead() }
-    copies?.drain()
+    copy.device.thread.run { try? copy.fetchAhead() }?.wait()
   }
 
   func release(_ bytes: Range<Int>) { copy.device.thread.post { [copy] in copy.drop() } }
@@ -46,7 +45,7 @@ private final class StreamedCopy: @unchecked Sendable {
   private enum State {
     case absent
     /// The copies' thread has it; afterwards the block is the parameter's, once the event has come.
-    case underWay(MemoryPool.Block)
+    case underWay(MemoryPool.Block, DeviceThread.Posted)
     case present(MemoryPool.Block)
   }
 
@@ -59,8 +58,8 @@ private final class StreamedCopy: @unchecked Sendable {
   }
 
   /// Begins to copy it, unless it is there or on its way.
-  /// - Returns: what copies it.
-  func fetchAhead() throws -> WeightCopies? {
+  /// - Returns: what waits until the copy is on its stream.
+  func fetchAhead() throws -> DeviceThread.Posted? {
     guard case .absent = state else { return nil }
     if device.isDry {
       _ = try address()
@@ -74,12 +73,12 @@ private final class StreamedCopy: @unchecked Sendable {
       device.freeNow(block)
       throw error
     }
-    state = .underWay(block)
-    copies.post({ [self] in elements() }, to: block.address, arrived: arrived) { [self] outcome in
+    let posted = copies.post({ [self] in elements() }, to: block.address, arrived: arrived) { [self] outcome in
       failure.withLock { $0 = outcome }
       weight.release()
     }
-    return copies
+    state = .underWay(block, posted)
+    return posted
   }
 
   func address() throws(BackendError) -> UnsafeMutableRawPointer {
@@ -99,10 +98,11 @@ private final class StreamedCopy: @unchecked Sendable {
     return block.address
   }
 
-  /// Lets the device's stream wait for a copy under way.
+  /// Lets the device's stream wait for a copy under way. The host waits until it is on its stream; copies behind it may take
+  /// their time.
   private func settle() throws(BackendError) {
-    guard case .underWay(let block) = state else { return }
-    device.weightCopies?.drain()
+    guard case .underWay(let block, let posted) = state else { return }
+    posted.wait()
     let outcome = failure.withLock { failure in
       defer { failure = nil }
       return failure

@@ -18,11 +18,22 @@ final class WeightCopies: @unchecked Sendable {
     (self.index, self.functions) = (index, functions)
     let made = try thread.run { () throws(AscendError) in
       try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
-      let stream = try AscendDevice.makeStream(functions)
-      return Transferred(
-        (stream, try Staging(functions: functions, stream: stream), try AscendDevice.makeEvent(functions)))
+      do throws(AscendError) { return Transferred(try WeightCopies.make(functions)) } catch {
+        _ = functions.resetDevice(Int32(index))
+        throw error
+      }
     }
     (stream, staging, fence) = made.value
+  }
+
+  /// A stream and what is needed for it; all or nothing.
+  private static func make(_ functions: RuntimeFunctions) throws(AscendError) -> (aclrtStream, Staging, aclrtEvent) {
+    let (stream, staging) = try Staging.withStream(functions)
+    do throws(AscendError) { return (stream, staging, try AscendDevice.makeEvent(functions)) } catch {
+      staging.close()
+      _ = functions.destroyStream(stream)
+      throw error
+    }
   }
 
   /// Ends the copies, when nobody waits for any.
@@ -43,16 +54,18 @@ final class WeightCopies: @unchecked Sendable {
     try functions.wait(stream, for: fence)
   }
 
-  /// Copies host memory later, and tells when the copy is on the stream.
+  /// Copies host memory later, in the order in which copies were asked for.
   /// - Parameters:
   ///   - elements: gives dense host memory; called on the copies' thread, which may wait for a disk.
   ///   - arrived: recorded behind the copy.
+  ///   - isDone: called when the copy is on the stream.
+  /// - Returns: what waits until then, and for no copy behind this one.
   func post(
     _ elements: @escaping @Sendable () -> Tensor, to target: UnsafeMutableRawPointer, arrived: aclrtEvent,
     _ isDone: @escaping @Sendable (AscendError?) -> Void
-  ) {
+  ) -> DeviceThread.Posted {
     let (target, arrived) = (Transferred(target), Transferred(arrived))
-    thread.post { [self] in
+    return thread.post { [self] in
       do throws(AscendError) {
         let host = elements()
         defer { withExtendedLifetime(host) {} }
@@ -63,9 +76,6 @@ final class WeightCopies: @unchecked Sendable {
     }
   }
 
-  /// Returns when all that was posted is on the stream.
-  func drain() { thread.run {} }
-
-  /// Returns when it is on the device too.
+  /// Returns when all that was posted is on the device.
   func finish() { thread.run { _ = functions.synchronize(stream) } }
 }

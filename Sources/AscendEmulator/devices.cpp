@@ -325,13 +325,18 @@ void ascend_emulator_reset(int count, size_t bytes) {
   all.objects.clear();
   all.runs.clear();
   all.violations.clear();
-  all.allocationsUntilFailure = all.kernelsUntilFailure = all.collectivesUntilFailure = 0;
+  all.allocationsUntilFailure = all.pinnedUntilFailure = all.kernelsUntilFailure = all.collectivesUntilFailure = 0;
   threadDevice = -1;
 }
 
 void ascend_emulator_fail_allocation(long k) {
   std::lock_guard<std::recursive_mutex> held(devices().lock);
   devices().allocationsUntilFailure = k;
+}
+
+void ascend_emulator_fail_pinned(long k) {
+  std::lock_guard<std::recursive_mutex> held(devices().lock);
+  devices().pinnedUntilFailure = k;
 }
 
 void ascend_emulator_fail_kernel(long n) {
@@ -368,6 +373,8 @@ long ascend_emulator_leaks(char *text, size_t capacity) {
   for (size_t i = 0; i < devices().streams.size(); i++) lines.push_back("a stream");
   for (size_t i = 0; i < devices().events.size(); i++) lines.push_back("an event");
   for (auto &[object, kind] : devices().objects) lines.push_back(kind);
+  for (auto &[device, references] : devices().references)
+    if (references > 0) lines.push_back("device " + std::to_string(device) + ", which is set");
   return list(lines, text, capacity);
 }
 

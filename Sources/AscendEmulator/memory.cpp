@@ -56,10 +56,13 @@ EMULATOR_EXPORT aclError aclrtFree(void *address) {
 EMULATOR_EXPORT aclError aclrtMallocHost(void **address, size_t size) {
   return guarded("aclrtMallocHost", [&] {
     currentDevice();
+    Devices &all = devices();
     if (!address || size == 0) throw Refusal{invalidParameter, "no size"};
+    if (all.pinnedUntilFailure == 1) throw Refusal{outOfMemory, "out of pinned memory, on demand"};
+    if (all.pinnedUntilFailure > 1) all.pinnedUntilFailure--;
     std::vector<std::byte> bytes(size, std::byte(0xFF));
     *address = bytes.data();
-    devices().pinned.emplace(reinterpret_cast<uintptr_t>(bytes.data()), std::move(bytes));
+    all.pinned.emplace(reinterpret_cast<uintptr_t>(bytes.data()), std::move(bytes));
   });
 }
 

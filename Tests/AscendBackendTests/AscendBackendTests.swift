@@ -108,6 +108,20 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 2])
+  func `a device that does not open leaves nothing behind, and opens later`(_ buffer: Int) throws {
+    let emulator = try EmulatedCANN()
+    try emulator.failPinned(buffer)
+    #expect {
+      _ = try emulator.backend()
+    } throws: {
+      "\($0)".contains("out of pinned memory")
+    }
+    #expect(try emulator.leaks() == [] && emulator.violations() == [])
+    try emulator.failPinned(0)
+    #expect(try emulator.backend().isFinite(emulator.backend().upload(ones([2]))))
+  }
+
   @Test func `a missing part of the runtime is named`() throws {
     let libraries = try EmulatedCANN().libraries(hiding: ["aclrtMalloc"])
     #expect {

@@ -78,6 +78,11 @@ final class EmulatedCANN: @unchecked Sendable {
     try function("ascend_emulator_fail_allocation", (@convention(c) (Int) -> Void).self)(k)
   }
 
+  /// The same of the host's pinned memory.
+  func failPinned(_ k: Int) throws {
+    try function("ascend_emulator_fail_pinned", (@convention(c) (Int) -> Void).self)(k)
+  }
+
   /// Lets the n-th kernel from now on fail.
   func failKernel(_ n: Int) throws {
     try function("ascend_emulator_fail_kernel", (@convention(c) (Int) -> Void).self)(n)

@@ -1,5 +1,7 @@
 import AscendBackend
 import BackendConformance
+import Dispatch
+import Synchronization
 import TensorCore
 import TensorOps
 import Testing
@@ -110,6 +112,83 @@ import Testing
       }
       try bench.emulator.failAllocation(0)
       _ = try bench.product(x, adopted, on: bench.streamed)
+    }
+    #expect(try emulator.violations() == [])
+    #expect(try emulator.leaksAtTheEnd() == [])
+  }
+
+  /// Host memory whose reading ahead waits until it is let through.
+  private final class HeldStorage: Storage {
+    private let base: any Storage
+    private let reached = DispatchSemaphore(value: 0)
+    private let opened = DispatchSemaphore(value: 0)
+    private let patienceIsOver = Mutex(false)
+
+    init(_ base: any Storage) { self.base = base }
+
+    var byteCount: Int { base.byteCount }
+    var hostAddress: UnsafeMutableRawPointer? { base.hostAddress }
+
+    func prefetch(_ bytes: Range<Int>) {
+      reached.signal()
+      if opened.wait(timeout: .now() + 20) == .timedOut { patienceIsOver.withLock { $0 = true } }
+    }
+
+    func waitUntilHeld() { reached.wait() }
+
+    /// - Returns: whether it was held until now.
+    func letThrough() -> Bool {
+      opened.signal()
+      return patienceIsOver.withLock { !$0 }
+    }
+  }
+
+  @Test func `a weight that has come is used while the copy behind it is held back`() throws {
+    let emulator: EmulatedCANN
+    do {
+      var bench = try Bench()
+      emulator = bench.emulator
+      let weights = [bench.weight("first"), bench.weight("second")]
+      let x = try bench.resident.upload(bench.random.tensor([3, 256]))
+      let expected = try weights.map { try bench.product(x, bench.resident.adopt($0), on: bench.resident) }
+      let held = HeldStorage(weights[1].tensor.storage)
+      let second = Weight(
+        name: "second", tensor: Tensor(shape: weights[1].shape, dtype: weights[1].dtype, storage: held))
+      let adopted = try [weights[0], second].map { try bench.streamed.adopt($0) }
+      adopted[0].prefetch()
+      let reader = DispatchQueue(label: "reader")
+      reader.async { adopted[1].prefetch() }
+      held.waitUntilHeld()
+      #expect(try bench.product(x, adopted[0], on: bench.streamed) == expected[0])
+      #expect(held.letThrough(), "the first weight has waited for the second")
+      reader.sync {}
+      #expect(try bench.product(x, adopted[1], on: bench.streamed) == expected[1])
+    }
+    #expect(try emulator.violations() == [])
+    #expect(try emulator.leaksAtTheEnd() == [])
+  }
+
+  @Test(arguments: [1, 2])
+  func `where copies cannot begin, weights are brought where they are used, and nothing is left behind`(
+    _ buffer: Int
+  ) throws {
+    let emulator: EmulatedCANN
+    do {
+      var bench = try Bench()
+      emulator = bench.emulator
+      let weight = bench.weight("w")
+      let x = try bench.resident.upload(bench.random.tensor([3, 256]))
+      let expected = try bench.product(x, bench.resident.adopt(weight), on: bench.resident)
+      let adopted = try bench.streamed.adopt(weight)
+      let before = try emulator.leaks().sorted()
+      try emulator.failPinned(buffer)
+      adopted.prefetch()
+      #expect(try emulator.leaks().sorted() == before)
+      #expect(try bench.product(x, adopted, on: bench.streamed) == expected)
+      adopted.release()
+      try emulator.failPinned(0)
+      adopted.prefetch()
+      #expect(try bench.product(x, adopted, on: bench.streamed) == expected)
     }
     #expect(try emulator.violations() == [])
     #expect(try emulator.leaksAtTheEnd() == [])

@@ -23,13 +23,16 @@ extern "C" {
 void ascend_emulator_reset(int devices, size_t bytes_per_device);
 // Lets the k-th allocation of device memory from now on and all after it fail, counted from 1; 0 for none.
 void ascend_emulator_fail_allocation(long k);
+// The same of the host's pinned memory.
+void ascend_emulator_fail_pinned(long k);
 // Lets the n-th kernel from now on fail when it runs, counted from 1; 0 for none.
 void ascend_emulator_fail_kernel(long n);
 // Lets the device of the n-th collective operation from now on vanish when it runs, counted from 1; 0 for none.
 void ascend_emulator_fail_collective(long n);
 // The rules broken since the start, one a line, as far as they fit. Returns their number.
 long ascend_emulator_violations(char *text, size_t capacity);
-// What is alive: memory, streams, events, descriptors, prepared operators, communicators. Returns their number.
+// What is alive: memory, streams, events, descriptors, prepared operators, communicators, devices that are set. Returns their
+// number.
 long ascend_emulator_leaks(char *text, size_t capacity);
 // What profilers were told: ranges that have ended and marks in their order, then ranges under way. Returns their number.
 long ascend_emulator_ranges(char *text, size_t capacity);
