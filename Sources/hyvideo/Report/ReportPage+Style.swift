@@ -28,7 +28,7 @@ extension ReportPage {
     .charts figure { margin: 0; padding: 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px; min-width: 0; }
     .charts .wide { grid-column: 1 / -1; }
     @media (max-width: 48rem) { .charts { grid-template-columns: 1fr; } }
-    svg { display: block; width: 100%; height: auto; font-size: 12px; }
+    svg { display: block; width: 100%; height: auto; font-size: 12px; overflow: visible; }
     svg text { fill: var(--soft); font-variant-numeric: tabular-nums; }
     svg .strong { fill: var(--text); }
     .bar { fill: var(--bar); }
@@ -47,12 +47,17 @@ extension ReportPage {
     th, td { text-align: left; vertical-align: top; padding: .35rem .8rem; border-top: 1px solid var(--line);
       overflow-wrap: anywhere; }
     tr:first-child th, tr:first-child td { border-top: 0; }
-    .plan th { width: auto; }
     th { font-weight: 400; color: var(--soft); width: 15rem; }
     td { font-variant-numeric: tabular-nums; }
+    .plan th, .plan td { width: auto; overflow-wrap: normal; }
+    .plan :not(:first-child) { text-align: right; }
+    .plan td:not(:first-child) { white-space: nowrap; }
     .command { display: flex; gap: .8rem; align-items: flex-start; background: var(--card); border: 1px solid var(--line);
       border-radius: 8px; padding: .8rem; }
     pre { margin: 0; flex: 1; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
+    @media (max-width: 30rem) { body { padding: 1.2rem .8rem 3rem; } th { width: 38%; } th, td { padding: .35rem .5rem; }
+      .plan { font-size: .82rem; } .plan th, .plan td { padding: .35rem .3rem; } .command { flex-direction: column; }
+      .wide svg { font-size: 20px; } }
     button { font: inherit; font-size: .82rem; padding: .25rem .8rem; border: 1px solid var(--line); border-radius: 6px;
       background: var(--page); color: var(--text); cursor: pointer; }
 

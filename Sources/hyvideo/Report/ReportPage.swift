@@ -158,8 +158,7 @@ struct ReportPage {
     func table(_ value: JSONValue, _ title: String) -> String {
       let rows = (value.object ?? [:]).sorted { $0.key < $1.key }.map { key, value in
         let name = key.replacing("_", with: " ")
-        let shown = value.object.map { Self.pairs($0) } ?? value.string ?? value.summary
-        return "<tr><th>\(HTMLText.escaped(name))</th><td>\(HTMLText.escaped(shown))</td></tr>"
+        return "<tr><th>\(HTMLText.escaped(name))</th><td>\(HTMLText.escaped(Self.shown(value, named: key)))</td></tr>"
       }
       return rows.isEmpty ? "" : "<section><h2>\(title)</h2><table>\(rows.joined())</table></section>"
     }
@@ -172,11 +171,18 @@ struct ReportPage {
       + table(.object(result), "Result")
   }
 
-  private static func pairs(_ members: [String: JSONValue]) -> String {
-    members.isEmpty
-      ? "none"
-      : members.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.string ?? $0.value.summary)" }.joined(
-        separator: ", ")
+  /// A value of a table; its name says what a number counts.
+  private static func shown(_ value: JSONValue, named name: String) -> String {
+    if let members = value.object {
+      // What has a value for every step is in the charts.
+      let pairs = members.filter { $1.array == nil }.sorted { $0.key < $1.key }
+        .map { "\($0.key) \(shown($0.value, named: $0.key))" }
+      return pairs.isEmpty ? "none" : pairs.joined(separator: ", ")
+    }
+    guard let number = value.double else { return value.string ?? value.summary }
+    if name.hasSuffix("bytes") || name.hasPrefix("bytes") { return bytes(number) }
+    if name.hasSuffix("seconds") { return ProgressPrinter.seconds(number) }
+    return value.int != nil ? value.summary : String(format: "%.4g", number)
   }
 
   private var command: String {
