@@ -67,7 +67,7 @@ public final class Profiler: ForwardRecorder {
       if extent == .denoising && span == .stage { state.isRecording = name == GenerationStage.denoise.rawValue }
       state.open.append((span, name, now))
       (state.blockEnd, state.firstOperation) = (now, nil)
-      sample(&state, now)
+      sample(&state, now, isDue: span == .stage)
     }
   }
 
@@ -85,7 +85,7 @@ public final class Profiler: ForwardRecorder {
             skipped: skipped && last.span == span), to: &state)
         if last.span == span { break }
       }
-      sample(&state, now)
+      sample(&state, now, isDue: span == .stage)
       if extent == .denoising && span == .stage { state.isRecording = false }
     }
   }
@@ -94,7 +94,7 @@ public final class Profiler: ForwardRecorder {
     let now = Self.now
     state.withLock { state in
       closeBlock(&state, "\(block.network): \(block.block)", now)
-      if now - (state.recording.samples.last?.time ?? 0) >= Self.sampleInterval { sample(&state, now) }
+      sample(&state, now)
     }
   }
 
@@ -139,7 +139,9 @@ public final class Profiler: ForwardRecorder {
     }
   }
 
-  private func sample(_ state: inout State, _ now: Int64) {
+  /// - Parameter isDue: whether the last sample is too old whatever its age.
+  private func sample(_ state: inout State, _ now: Int64, isDue: Bool = false) {
+    if !isDue && now - (state.recording.samples.last?.time ?? 0) < Self.sampleInterval { return }
     if state.isRecording && state.recording.samples.count < Self.eventLimit {
       state.recording.samples.append(ProfileSample(time: now, memory: sampler.sample()))
     }
