@@ -29,7 +29,7 @@ struct BenchCommand: ParsableCommand {
     abstract: "Times parts of the model at real size with random weights, beside the processor's peak.",
     discussion: """
       Example: hyvideo bench double-block --tokens 2048 --text-tokens 256 --dtype bf16
-      Ranks of one host, in turns with one rank of as many threads: \
+      Ranks of one host, in turns with one rank of as many threads, or NPUs in turns with one of them: \
       mpirun --bind-to none -n 2 hyvideo bench double-block --tokens 4096 --ulysses-degree 2
       Each size has a default for each kind. `vae` and upsampling count operations as the network's text has them, so their \
       share of the peak may exceed one where kernels save work.
@@ -132,29 +132,40 @@ struct BenchCommand: ParsableCommand {
     if !report.isWhole { throw ExitCode(1) }
   }
 
-  /// Times all ranks of a launch, and one of them with all their threads; the first prints.
+  /// Times all ranks of a launch, and one of them with all their threads or with its card; the first prints.
   private func run(_ request: BenchmarkRequest, on session: RankSession, _ layout: RankLayout) throws {
-    let threads = device.threads ?? max(1, AvailableCores.count / layout.ranks)
-    let all = try ProcessorDevice(threads: threads * layout.ranks)
-    let before = session.isFirst ? all.measurePeak() : nil
-    let benchmark = RankBenchmark(session, layout: layout, threads: threads)
+    let all: any ComputeDevice
+    let benchmark: RankBenchmark
+    if isOnProcessor {
+      let threads = device.threads ?? max(1, AvailableCores.count / layout.ranks)
+      all = try ProcessorDevice(threads: threads * layout.ranks)
+      benchmark = try RankBenchmark(session, layout: layout, threads: threads)
+    } else {
+      all = try session.together { try RefusedBeforeWork.checking { try device.open(session) } }
+      benchmark = try session.together { try RankBenchmark(session, layout: layout, on: all) }
+    }
+    /// Of one of the cards, or of the processor that ranks share.
+    let devices = Double(isOnProcessor ? 1 : layout.ranks)
+    let before = session.isFirst ? try all.measurePeak() : nil
     let (timer, operations, ranks) = try benchmark.run(request, runs: runs) {
       HostBufferPool.shared.trim()
       ProcessMemory.resetPeak()
     }
     let peakBytes = ProcessMemory.peakResidentBytes()
     if session.isFirst {
-      let after = all.measurePeak()
+      let after = try all.measurePeak()
       var result = BenchmarkResult(
         request, timer: timer, operations: operations,
-        peaks: [max(before?.operationsPerSecond ?? 0, after.operationsPerSecond)],
-        bandwidth: max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes,
+        peaks: [devices * max(before?.operationsPerSecond ?? 0, after.operationsPerSecond)],
+        bandwidth: devices * max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes,
         device: all)
       result.ranks = ranks
       print(try json ? result.json() : result.text)
     }
     try session.finish()
   }
+
+  private var isOnProcessor: Bool { device.device == nil || device.device == "cpu" }
 
   /// The weights of `--dit-weight`.
   private func weights() throws -> BenchmarkFile? {
@@ -215,7 +226,7 @@ struct BenchCommand: ParsableCommand {
     }
   }
 
-  /// Several ranks share blocks, and are compared with one that has all their cores.
+  /// Several ranks share blocks, and on a processor are compared with one that has all their cores.
   private func requireShared(_ kind: BenchmarkKind, _ layout: RankLayout) throws(RequestError) {
     if !kind.isShared {
       throw RequestError(
@@ -228,10 +239,8 @@ struct BenchCommand: ParsableCommand {
         "unused flag", at: "--overhead", expected: "one rank", found: "\(layout.ranks) ranks",
         remedy: "start it without mpirun")
     }
-    if let name = device.device, name != "cpu" {
-      throw RequestError(
-        "several ranks", at: "--device", expected: "cpu", found: name, remedy: "start it without mpirun")
-    }
+    // Cards take no cores from each other, and compute in any of their types.
+    if !isOnProcessor { return }
     if let precision = device.precision, precision != DType.float32.word {
       throw RequestError(
         "several ranks", at: "--precision", expected: "fp32", found: precision, remedy: "start it without mpirun")

@@ -3,15 +3,17 @@ import Foundation
 import Generation
 import Layers
 
-/// What several ranks did together, beside one rank with as many threads as all of them.
+/// What several ranks did together, beside one rank: with as many threads as all of them, or with its own card.
 struct RankBenchmarkResult: Encodable {
   let ranks: Int
+  /// Whether each rank has a card of its own.
+  let hasCards: Bool
   let ulyssesDegree: Int
   let ringDegree: Int
   let threadsPerRank: Int
   /// Median of one rank alone.
   let oneRankSecondsMedian: Double
-  /// Its time over that of all ranks: 1 where nothing is lost.
+  /// Its time over that of all ranks. Where nothing is lost, 1 for ranks that share a processor, for cards their number.
   let speedToOneRank: Double
   /// Of the first rank in one run.
   let bytesSent: Int
@@ -21,6 +23,7 @@ struct RankBenchmarkResult: Encodable {
 
   enum CodingKeys: String, CodingKey {
     case ranks
+    case hasCards = "has_cards"
     case ulyssesDegree = "ulysses_degree"
     case ringDegree = "ring_degree"
     case threadsPerRank = "threads_per_rank"
@@ -33,24 +36,46 @@ struct RankBenchmarkResult: Encodable {
 
   /// For people.
   var text: String {
-    String(
-      format: """
-          %d ranks of %d threads, Ulysses %d x ring %d: %.1f %% of the speed of one rank of %d threads (%.4g s), in turns
-          a rank sends %.4g MB a run; messages under way for %.3g s, of which %.3g s not hidden
-        """, ranks, threadsPerRank, ulyssesDegree, ringDegree, 100 * speedToOneRank, ranks * threadsPerRank,
-      oneRankSecondsMedian, Double(bytesSent) / 1e6, communicationSeconds, exposedSeconds)
+    let layout = "Ulysses \(ulyssesDegree) x ring \(ringDegree)"
+    let speed =
+      hasCards
+      ? "\(ranks) cards, \(layout): " + String(format: "%.2f times the speed of one", speedToOneRank)
+      : "\(ranks) ranks of \(threadsPerRank) threads, \(layout): "
+        + String(format: "%.1f %% of the speed of one rank of %d threads", 100 * speedToOneRank, ranks * threadsPerRank)
+    return "  \(speed)"
+      + String(
+        format: """
+           (%.4g s), in turns
+            a rank sends %.4g MB a run; messages under way for %.3g s, of which %.3g s not hidden
+          """, oneRankSecondsMedian, Double(bytesSent) / 1e6, communicationSeconds, exposedSeconds)
   }
 }
 
-/// Times a piece of work on all ranks of a launch and, in turns with it, on the first rank alone with all their threads.
+/// Times a piece of work on all ranks of a launch and, in turns with it, on the first rank alone: with all their threads, or with its
+/// card.
 struct RankBenchmark {
-  private let session: RankSession
+  private let group: any ProcessGroup
   private let layout: RankLayout
+  /// Of each rank.
   private let threads: Int
+  private let hasCards: Bool
+  private let alone: ForwardContext
+  private let own: ForwardContext
 
-  /// - Parameter threads: of each rank.
-  init(_ session: RankSession, layout: RankLayout, threads: Int) {
-    (self.session, self.layout, self.threads) = (session, layout, threads)
+  /// Ranks that share a processor.
+  init(_ session: RankSession, layout: RankLayout, threads: Int) throws {
+    func context(threads: Int) throws -> ForwardContext {
+      try ProcessorDevice(threads: threads).backends(streamsWeights: false).contexts().transformer
+    }
+    (group, self.layout, self.threads, hasCards) = (session.group, layout, threads, false)
+    (alone, own) = (try context(threads: threads * layout.ranks), try context(threads: threads))
+  }
+
+  /// Ranks with a card each. All ranks call this.
+  init(_ session: RankSession, layout: RankLayout, on card: any ComputeDevice) throws {
+    (group, self.layout, threads, hasCards) = (try card.group(session.group), layout, card.threads, true)
+    own = card.backends(streamsWeights: false).contexts().transformer
+    alone = own
   }
 
   /// The layout that flags ask for, or the one that the program would choose.
@@ -85,12 +110,7 @@ struct RankBenchmark {
   func run(
     _ request: BenchmarkRequest, runs: Int, warmUp: () -> Void
   ) throws -> (timer: BenchmarkTimer, operations: Double, result: RankBenchmarkResult) {
-    let group = session.group
-    func context(threads: Int) throws -> ForwardContext {
-      try ProcessorDevice(threads: threads).backends(streamsWeights: false).contexts().transformer
-    }
-    let alone = try context(threads: threads * layout.ranks)
-    let shared = try SequenceGroup(group, layout: layout).context(context(threads: threads))
+    let shared = try SequenceGroup(group, layout: layout).context(own)
     guard let work = try BenchmarkWork.prepare(request, in: shared) else {
       preconditionFailure("bench: \(request.kind) is no work of a network")
     }
@@ -121,7 +141,8 @@ struct RankBenchmark {
     return (
       timer, work.operations,
       RankBenchmarkResult(
-        ranks: layout.ranks, ulyssesDegree: layout.ulysses, ringDegree: layout.ring, threadsPerRank: threads,
+        ranks: layout.ranks, hasCards: hasCards, ulyssesDegree: layout.ulysses, ringDegree: layout.ring,
+        threadsPerRank: threads,
         oneRankSecondsMedian: oneRank, speedToOneRank: oneRank / (BenchmarkResult.median(timer.seconds) ?? oneRank),
         bytesSent: communication.bytesSent, communicationSeconds: communication.seconds,
         exposedSeconds: communication.exposedSeconds)

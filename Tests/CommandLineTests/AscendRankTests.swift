@@ -43,6 +43,28 @@ import Testing
     #expect(report?["ranks"]?.int == count && report?["bytes_sent"]?.int ?? 0 > 0)
   }
 
+  @Test(arguments: ["double-block", "step"])
+  func `NPUs are timed together, in turns with one of them`(_ kind: String) throws {
+    let folder = TemporaryFolder()
+    let emulator = EmulatedDevices(report: folder.path("emulator"), ["DEVICES": "2"])
+    let sizes = kind == "step" ? ["--frames", "5", "--size", "32"] : ["--tokens", "32"]
+    let bench = [
+      "bench", kind, "--device", "ascend", "--text-tokens", "4", "--width", "128", "--heads", "2", "--runs", "2",
+    ]
+    let result = try Program.run(
+      ranks: 2, bench + sizes + ["--ulysses-degree", "2", "--json"], environment: emulator.environment)
+    #expect(result.status == 0, "\(result.errors)")
+    let figures = try JSONValue(bytes: Array(result.output.utf8), file: "bench")
+    #expect(figures["device"].string == "ascend:0" && figures["precision"].string == "bf16", "\(result.output)")
+    let ranks = figures["ranks"]
+    #expect(ranks["ranks"].int == 2 && ranks["has_cards"].bool == true, "\(result.output)")
+    #expect((ranks["bytes_sent"].int ?? 0) > 0 && (ranks["one_rank_seconds_median"].double ?? 0) > 0)
+    #expect(try emulator.report(processes: 2) == [])
+    let text = try Program.run(
+      ranks: 2, bench + sizes + ["--ring-degree", "2"], environment: emulator.environment)
+    #expect(text.output.contains("2 cards, Ulysses 1 x ring 2: "), "\(text.output) \(text.errors)")
+  }
+
   @Test func `devices that vanish end the run with an error, and it can be gone on with`() throws {
     let folder = TemporaryFolder()
     // After the first step.
