@@ -16,7 +16,8 @@ struct RunProfile {
       recording = nil
       return
     }
-    let profiler = try Profiler(options.profDit ? .denoising : .run, group: plan.group)
+    let profiler = try Profiler(
+      options.profDit ? .denoising : .run, group: plan.group, deviceClock: plan.device.clock())
     plan.readAhead?.report(to: profiler)
     recording = (profiler, path)
   }

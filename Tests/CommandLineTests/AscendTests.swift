@@ -213,6 +213,18 @@ import Testing
     }
     #expect(report.contains { $0.hasPrefix("tools: mark transformer: step 2: ") })
     #expect(report.allSatisfy { $0.hasPrefix("tools: ") && !$0.contains("unfinished") }, "\(report)")
+    // The device's own times: each step once more, and in it blocks and operations.
+    let trace = try JSONValue(contentsOf: folder.path("trace.json"))["traceEvents"].array ?? []
+    let device = trace.filter { $0["cat"].string == "device" && $0["tid"].int == 3 }
+    func slices(_ name: String) -> [(start: Double, duration: Double)] {
+      device.filter { $0["name"].string == name }.map { ($0["ts"].double ?? 0, $0["dur"].double ?? -1) }
+    }
+    let step = try #require(slices("step 2").first)
+    let operations = slices("attention").filter { $0.start >= step.start && $0.start < step.start + step.duration }
+    #expect(!operations.isEmpty && operations.allSatisfy { $0.duration >= 0 }, "\(device.count) slices")
+    let inside = trace.filter { $0["cat"].string == "operation" && $0["name"].string == "attention" }
+    #expect(slices("attention").count == inside.count)
+    #expect(device.contains { $0["name"].string?.hasPrefix("transformer: single_blocks.") == true })
     let summary = try Program.run(["profile", "summary", folder.path("trace.json")])
     #expect(summary.status == 0 && summary.output.contains("attention"), "\(summary.errors)")
   }

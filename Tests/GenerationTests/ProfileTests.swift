@@ -6,6 +6,7 @@ import Generation
 import HunyuanVideo
 import Layers
 import StrictJSON
+import Synchronization
 import TensorCore
 import TensorOps
 import TensorTesting
@@ -86,6 +87,44 @@ import Testing
       let (starts, ends) = (slices.map(\.start), slices.map(\.end))
       #expect(slices.count == 3 && (starts.max() ?? 0) < (ends.min() ?? 0), "\(step): \(starts), \(ends)")
     }
+  }
+
+  /// A device that takes a microsecond from each mark to the next.
+  private final class CountingClock: DeviceClock {
+    private let count = Mutex(0)
+    func start() {}
+    func mark() -> Int {
+      count.withLock { count in
+        defer { count += 1 }
+        return count
+      }
+    }
+    func moments() -> [Int64] { count.withLock { (1...Int64($0)).map { 1000 * $0 } } }
+  }
+
+  @Test func `a device with a clock has a track of its own, with stages, steps, blocks and operations`() throws {
+    let sample = TinySample(latents: [1, 16, 1, 4, 4], textTokens: 2, guidanceScale: 1)
+    let path = path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let profiler = try Profiler(.denoising, deviceClock: CountingClock())
+    let context = ForwardContext(
+      backend: ProfilingBackend(CPUBackend(threads: 1), recordingTo: profiler), recorder: profiler)
+    // Nothing of this is recorded.
+    _ = try context.backend.contiguous(Tensor(repeating: 1, shape: [2, 2]))
+    profiler.begin(.stage, "denoise")
+    _ = try sample.denoised(in: context)
+    profiler.end(.stage, skipped: false)
+    try profiler.write(to: path, TraceDescription(generator: "test", threads: 1))
+    let checker = TraceChecker(try JSONValue(contentsOf: path))
+    #expect(checker.problems.isEmpty, "\(checker.problems.prefix(5))")
+    let device = checker.slices("device")
+    let work = ["stage", "step", "block", "operation"].flatMap { checker.slices($0) }
+    #expect(device.map(\.name).sorted() == work.map(\.name).sorted())
+    // Between the two marks of an operation there is none.
+    let names = Set(checker.slices("operation").map(\.name))
+    #expect(device.filter { names.contains($0.name) }.allSatisfy { $0.duration == 1000 })
+    let summary = ProfileSummary(try Trace(contentsOf: path))
+    #expect(summary.steps == sample.steps && summary.blocks.allSatisfy { $0.calls > 0 })
   }
 
   @Test func `only the steps are recorded where the transformer alone is asked for`() throws {

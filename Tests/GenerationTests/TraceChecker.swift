@@ -5,6 +5,7 @@ import StrictJSON
 struct TraceChecker {
   struct Slice {
     let rank: Int
+    let track: Int
     let category: String
     let name: String
     /// Nanoseconds.
@@ -51,9 +52,10 @@ struct TraceChecker {
       if duration < 0 { problems.append("\(place): lasts \(duration)") }
       slices.append(
         Slice(
-          rank: rank, category: "\(category)", name: name, start: time, duration: Int((duration * 1000).rounded()),
-          arguments: event["args"]))
-      if (category == "weights") != (track == 2) { problems.append("\(place): \(category) on track \(track)") }
+          rank: rank, track: track, category: "\(category)", name: name, start: time,
+          duration: Int((duration * 1000).rounded()), arguments: event["args"]))
+      let expected = category == "weights" ? 2 : category == "device" ? 3 : 1
+      if track != expected { problems.append("\(place): \(category) on track \(track)") }
     case "b", "e":
       guard let time, let id = event["id"].string, event["cat"].string != nil else {
         return problems.append("\(place): ts, id or cat is missing")
@@ -77,12 +79,18 @@ struct TraceChecker {
 
   /// Slices of one track are importable only where each lies in another or beside it.
   private mutating func checkNesting() {
-    for (rank, all) in Dictionary(grouping: slices.filter { $0.category != "weights" }, by: \.rank) {
+    struct Track: Hashable {
+      let rank: Int
+      let number: Int
+    }
+    let nesting = slices.filter { $0.category != "weights" }
+    for (track, all) in Dictionary(grouping: nesting, by: { Track(rank: $0.rank, number: $0.track) }) {
       var open: [Slice] = []
       for slice in all.sorted(by: { ($0.start, -$0.duration) < ($1.start, -$1.duration) }) {
         while let last = open.last, last.end <= slice.start { open.removeLast() }
         if let last = open.last, slice.end > last.end {
-          problems.append("rank \(rank): \(slice.name) at \(slice.start) ends after \(last.name), which it began in")
+          problems.append(
+            "rank \(track.rank): \(slice.name) at \(slice.start) ends after \(last.name), which it began in")
         }
         open.append(slice)
       }

@@ -3,10 +3,18 @@ struct ProfileEvent: Sendable {
   /// What kind of thing it was; the text stands in the file.
   enum Category: String, Sendable {
     case stage, step, block, operation, communication, weights
+    /// Stages, steps, blocks and operations once more, by the clock of the device.
+    case device
 
     /// Stages hold steps, steps blocks, blocks operations, operations waits: all of one track. What goes on beside the work
     /// has a track of its own.
-    var track: Int { self == .weights ? 2 : 1 }
+    var track: Int {
+      switch self {
+      case .weights: 2
+      case .device: 3
+      default: 1
+      }
+    }
   }
 
   let category: Category

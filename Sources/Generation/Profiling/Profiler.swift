@@ -19,6 +19,8 @@ public final class Profiler: ForwardRecorder {
     var events: [ProfileEvent] = []
     var transfers: [ProfileTransfer] = []
     var samples: [ProfileSample] = []
+    /// By the device's clock, where it has one.
+    var deviceRanges: [DeviceRange] = []
     /// Events that found no room.
     var lost = 0
   }
@@ -26,10 +28,12 @@ public final class Profiler: ForwardRecorder {
   private struct State {
     var recording = Recording()
     /// Stages and steps that have begun and not ended.
-    var open: [(span: RunSpan, name: String, start: Int64)] = []
+    var open: [(span: RunSpan, name: String, start: Int64, mark: Int?)] = []
     /// Where the block before ended, and where the first operation after that began.
     var blockEnd: Int64 = 0
     var firstOperation: Int64?
+    /// The same by the device's clock.
+    var blockMark: Int?
     var isRecording: Bool
     /// The clock when all ranks had met.
     var origin: Int64
@@ -43,10 +47,20 @@ public final class Profiler: ForwardRecorder {
   public let extent: Extent
   private let state: Mutex<State>
   private let sampler = MemorySampler()
+  private let deviceClock: (any DeviceClock)?
+  /// This rank's clock when the device's began.
+  private let deviceOrigin: Int64
 
-  /// - Parameter group: the ranks that are recorded together; all of them begin now, and their clocks are set alike.
-  public init(_ extent: Extent, group: any ProcessGroup = SingleProcessGroup()) throws(CollectiveError) {
+  /// - Parameters:
+  ///   - group: the ranks that are recorded together; all of them begin now, and their clocks are set alike.
+  ///   - deviceClock: of a device whose work does not end with its calls.
+  public init(
+    _ extent: Extent, group: any ProcessGroup = SingleProcessGroup(), deviceClock: (any DeviceClock)? = nil
+  ) throws(CollectiveError) {
     self.extent = extent
+    self.deviceClock = deviceClock
+    deviceClock?.start()
+    deviceOrigin = Profiler.now
     // The first meeting may wait for late ranks and set up connections; the second is left by all at nearly one time.
     try group.barrier()
     try group.barrier()
@@ -65,19 +79,24 @@ public final class Profiler: ForwardRecorder {
     let now = Self.now
     state.withLock { state in
       if extent == .denoising && span == .stage { state.isRecording = name == GenerationStage.denoise.rawValue }
-      state.open.append((span, name, now))
-      (state.blockEnd, state.firstOperation) = (now, nil)
+    }
+    let mark = mark()
+    state.withLock { state in
+      state.open.append((span, name, now, mark))
+      (state.blockEnd, state.firstOperation, state.blockMark) = (now, nil, mark)
       sample(&state, now, isDue: span == .stage)
     }
   }
 
   public func end(_ span: RunSpan, skipped: Bool) {
     let now = Self.now
+    let mark = mark()
     state.withLock { state in
       // What a failure left open ends with what it lies in.
       while let last = state.open.last {
-        if last.span == .step { closeBlock(&state, "sampler: rest of the step", now) }
+        if last.span == .step { closeBlock(&state, "sampler: rest of the step", now, mark) }
         state.open.removeLast()
+        append(last.name, from: last.mark, to: mark, &state)
         let category: ProfileEvent.Category = last.span == .stage ? .stage : .step
         append(
           ProfileEvent(
@@ -92,19 +111,50 @@ public final class Profiler: ForwardRecorder {
 
   public func blockDidEnd(_ block: BlockName) {
     let now = Self.now
+    let mark = mark()
     state.withLock { state in
-      closeBlock(&state, "\(block.network): \(block.block)", now)
+      closeBlock(&state, "\(block.network): \(block.block)", now, mark)
       sample(&state, now)
     }
   }
 
   /// The blocks of a step fill it without gaps; elsewhere a block begins with its first operation, since what a stage does between
   /// its parts (frames to the encoder) is no part of a network.
-  private func closeBlock(_ state: inout State, _ name: String, _ now: Int64) {
+  private func closeBlock(_ state: inout State, _ name: String, _ now: Int64, _ mark: Int?) {
+    append(name, from: state.blockMark, to: mark, &state)
+    state.blockMark = mark
     let isInStep = state.open.last?.span == .step
     let start = isInStep ? state.blockEnd : state.firstOperation ?? now
     (state.blockEnd, state.firstOperation) = (now, nil)
     append(ProfileEvent(category: .block, name: name, start: start, duration: now - start), to: &state)
+  }
+
+  // MARK: The device
+
+  /// Notes where the device is in its work, where it has a clock and something is recorded.
+  func mark() -> Int? {
+    guard let deviceClock, state.withLock(\.isRecording) else { return nil }
+    return deviceClock.mark()
+  }
+
+  /// Records what the device did between two marks.
+  func record(_ name: String, from begin: Int?, to end: Int?) {
+    if end != nil { state.withLock { append(name, from: begin, to: end, &$0) } }
+  }
+
+  private func append(_ name: String, from begin: Int?, to end: Int?, _ state: inout State) {
+    guard let begin, let end, state.recording.deviceRanges.count < Self.eventLimit else { return }
+    state.recording.deviceRanges.append(DeviceRange(name: name, begin: begin, end: end))
+  }
+
+  /// The device's ranges as events of this rank's clock.
+  private func deviceEvents(_ ranges: [DeviceRange]) -> [ProfileEvent] {
+    guard let moments = deviceClock?.moments() else { return [] }
+    return ranges.filter { $0.end < moments.count }.map { range in
+      ProfileEvent(
+        category: .device, name: range.name, start: deviceOrigin + moments[range.begin],
+        duration: moments[range.end] - moments[range.begin])
+    }
   }
 
   // MARK: Events
@@ -159,6 +209,8 @@ public final class Profiler: ForwardRecorder {
   /// Everything so far; spans that are open end now.
   func finished() -> Recording {
     while let span = state.withLock({ $0.open.last?.span }) { end(span, skipped: false) }
-    return state.withLock(\.recording)
+    var recording = state.withLock(\.recording)
+    recording.events += deviceEvents(recording.deviceRanges)
+    return recording
   }
 }

@@ -22,9 +22,12 @@ public final class ProfilingBackend: Backend {
   private func recorded<Result>(
     _ name: String, operations: Double = 0, bytes: Int, _ body: () throws(BackendError) -> Result
   ) throws(BackendError) -> Result {
+    let begin = profiler.mark()
     let start = Profiler.now
     let result = try body()
+    let end = profiler.mark()
     try base.synchronize()
+    profiler.record(name, from: begin, to: end)
     profiler.record(.operation, name, since: start, operations: operations, bytes: Double(bytes))
     return result
   }

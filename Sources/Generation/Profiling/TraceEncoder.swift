@@ -18,6 +18,9 @@ struct TraceEncoder {
     addName("process_sort_index", track: 0, "\(rank)", key: "sort_index", isText: false)
     addName("thread_name", track: ProfileEvent.Category.operation.track, "work")
     addName("thread_name", track: ProfileEvent.Category.weights.track, "weights read ahead")
+    if recording.events.contains(where: { $0.category == .device }) {
+      addName("thread_name", track: ProfileEvent.Category.device.track, "device")
+    }
     // Those that hold others come before them.
     for event in recording.events.sorted(by: { ($0.start, -$0.duration) < ($1.start, -$1.duration) }) { add(event) }
     for (number, transfer) in recording.transfers.enumerated() { add(transfer, number) }

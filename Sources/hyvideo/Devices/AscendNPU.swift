@@ -53,6 +53,8 @@ final class AscendNPU: ComputeDevice {
     ToolRanges(device).map { ToolRecorder(base, marking: $0) } ?? base
   }
 
+  func clock() -> (any DeviceClock)? { NPUClock(stream: StreamClock(device)) }
+
   func measurePeak() throws -> DevicePeak {
     let peak = try AscendBackend(device: device, activationType: precisions.transformer).measurePeak()
     return DevicePeak(operationsPerSecond: peak.operationsPerSecond, bytesPerSecond: peak.bytesPerSecond)
@@ -62,4 +64,13 @@ final class AscendNPU: ComputeDevice {
     let status = try system.status(of: device.index)
     return try .ascend(precisions, memory: (status.freeBytes, "free on \(name)"), cards: [name])
   }
+}
+
+/// The clock of a card's stream.
+private struct NPUClock: DeviceClock {
+  let stream: StreamClock
+
+  func start() { stream.start() }
+  func mark() -> Int { stream.mark() }
+  func moments() -> [Int64] { stream.moments() }
 }

@@ -32,6 +32,9 @@ protocol ComputeDevice: AnyObject {
   /// A recorder that also tells the device's own profilers.
   func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder
 
+  /// The device's own clock, for profiles; nil where its calls end with its work.
+  func clock() -> (any DeviceClock)?
+
   /// What the device gives at most, measured within about a second.
   func measurePeak() throws -> DevicePeak
 
@@ -46,6 +49,7 @@ extension ComputeDevice {
   func group(_ hosts: any ProcessGroup) -> any ProcessGroup { hosts }
   func takeMemoryPeak() -> Int? { nil }
   func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder { base }
+  func clock() -> (any DeviceClock)? { nil }
   func measureOperations() throws -> Double { try measurePeak().operationsPerSecond }
 }
 
