@@ -112,10 +112,15 @@ struct PackedPlans {
     let phase: ConvolutionPhase
   }
 
-  struct Entry {
-    weak var storage: (any Storage)?
+  /// A class, since weak references are dear to copy and all entries are looked at for each new one.
+  final class Entry {
+    private(set) weak var storage: (any Storage)?
     let packed: PlannedStorage
     var lastUse: Int
+
+    init(storage: any Storage, packed: PlannedStorage, lastUse: Int) {
+      (self.storage, self.packed, self.lastUse) = (storage, packed, lastUse)
+    }
   }
 
   var entries: [Key: Entry] = [:]
@@ -143,7 +148,9 @@ extension CPUPlanningBackend {
     packed.withLock { plans in
       plans.entries[key] = PackedPlans.Entry(
         storage: weight.tensor.storage, packed: storage, lastUse: plans.clock)
-      plans.entries = plans.entries.filter { $0.value.storage != nil }
+      if plans.entries.values.contains(where: { $0.storage == nil }) {
+        plans.entries = plans.entries.filter { $0.value.storage != nil }
+      }
       var bytes = plans.entries.values.reduce(0) { $0 + $1.packed.byteCount }
       while bytes > ConvolutionCache.mostWeightBytes, plans.entries.count > 1 {
         guard let oldest = plans.entries.min(by: { $0.value.lastUse < $1.value.lastUse }) else { return }
