@@ -83,6 +83,8 @@ extension PlanWalk {
     transformer = networks.transformer.network
     if backend.hasOwnMemory { streaming?.reset() }
     let decoder = try decoder ?? loadedDecoder()
+    // The transformer's blocks are let go.
+    streaming?.beginPhase()
     begin()
     let memory = memory
     let tiled = TiledDecoder(

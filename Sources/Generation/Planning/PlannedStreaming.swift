@@ -10,6 +10,8 @@ final class PlannedStreaming: WeightStreaming {
   private let memory: PlanningMemory
   private let windowBytes: Int
   private let tellsDevice: Bool
+  /// Of weights that are used in parts (a fused projection), by name: the parts, by where they begin.
+  private let parts = Mutex<[String: [Int: Weight]]>([:])
 
   init(windowBytes: Int, in memory: PlanningMemory, tellsDevice: Bool) {
     self.tellsDevice = tellsDevice
@@ -29,6 +31,7 @@ final class PlannedStreaming: WeightStreaming {
 
   private func release(_ weight: Weight) {
     memory.release(weight)
+    for part in parts.withLock({ $0[weight.name] })?.values ?? [:].values { memory.release(part) }
     if tellsDevice { weight.release() }
   }
 
@@ -45,7 +48,10 @@ final class PlannedStreaming: WeightStreaming {
   func willUse(_ weight: Weight) {
     let (prefetched, released) = window.withLock { $0.move(to: weight) }
     for weight in released { release(weight) }
-    if !tellsDevice { return }
+    if !tellsDevice {
+      // The host's memory knows what is used by where it begins.
+      return parts.withLock { $0[weight.name, default: [:]][weight.tensor.offset] = weight }
+    }
     for weight in prefetched {
       // It passes through the host's memory.
       memory.use(weight)
