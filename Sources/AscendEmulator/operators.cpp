@@ -291,6 +291,11 @@ aclnnStatus launch(
       if (!workspace) throw Refusal{nullOperand, "no workspace"};
       preparation.require(workspaceSize >= preparation.workspace, "less workspace than phase one asked for");
       all.bytes(workspace, workspaceSize, "the workspace");
+      auto first = reinterpret_cast<uintptr_t>(workspace), last = first + workspaceSize;
+      for (auto &operand : preparation.operands) {
+        auto start = reinterpret_cast<uintptr_t>(operand.base), end = start + size_t(operand.stored) * byteCount(operand.type);
+        preparation.require(operand.count() == 0 || end <= first || last <= start, "the workspace overlaps an operand");
+      }
       task.accesses.push_back(all.access(workspace, workspaceSize, true));
     }
     for (auto &operand : preparation.operands) touch(operand);
@@ -330,6 +335,14 @@ EMULATOR_EXPORT aclTensor *aclCreateTensor(
     devices().objects[made] = "tensor";
   });
   return made;
+}
+
+// The same operand elsewhere; between the phases of an operator it is refused when phase two comes.
+EMULATOR_EXPORT aclnnStatus aclSetRawTensorAddr(aclTensor *tensor, void *base) {
+  return guarded("aclSetRawTensorAddr", [&] {
+    requireAlive(tensor, "tensor", "the operand");
+    tensor->base = base;
+  });
 }
 
 EMULATOR_EXPORT aclTensorList *aclCreateTensorList(const aclTensor *const *members, uint64_t count) {
@@ -404,6 +417,7 @@ EMULATOR_EXPORT aclnnStatus aclDestroyAclOpExecutor(aclOpExecutor *executor) {
 }
 
 EMULATOR_PROTOTYPE(aclCreateTensor);
+EMULATOR_PROTOTYPE(aclSetRawTensorAddr);
 EMULATOR_PROTOTYPE(aclCreateTensorList);
 EMULATOR_PROTOTYPE(aclCreateScalar);
 EMULATOR_PROTOTYPE(aclCreateIntArray);

@@ -38,6 +38,7 @@ typedef aclError (*aclrtEventElapsedTimeFunction)(float *ms, aclrtEvent startEve
 typedef aclTensor *(*aclCreateTensorFunction)(
     const int64_t *viewDims, uint64_t viewDimsNum, aclDataType dataType, const int64_t *stride, int64_t offset,
     aclFormat format, const int64_t *storageDims, uint64_t storageDimsNum, void *tensorData);
+typedef aclnnStatus (*aclSetRawTensorAddrFunction)(aclTensor *tensor, void *addr);
 typedef aclTensorList *(*aclCreateTensorListFunction)(const aclTensor *const *value, uint64_t size);
 typedef aclScalar *(*aclCreateScalarFunction)(void *value, aclDataType dataType);
 typedef aclIntArray *(*aclCreateIntArrayFunction)(const int64_t *value, uint64_t size);

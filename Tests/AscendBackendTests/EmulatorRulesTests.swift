@@ -200,6 +200,66 @@ import Testing
     #expect(host.load(as: Int32.self) == 3, "both copies ran after the last change")
   }
 
+  @Test(arguments: [true, false])
+  func `an asynchronous copy from or to memory that is not pinned is refused`(_ isUpload: Bool) throws {
+    let bench = try EmulatorBench()
+    let memory = try bench.allocate(32)
+    let host = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 64)
+    defer { host.deallocate() }
+    let copy = try bench.emulator.function("aclrtMemcpyAsync", aclrtMemcpyAsyncFunction.self)
+    let status =
+      isUpload
+      ? copy(memory, 32, host, 32, ACL_MEMCPY_HOST_TO_DEVICE, bench.stream)
+      : copy(host, 32, memory, 32, ACL_MEMCPY_DEVICE_TO_HOST, bench.stream)
+    #expect(status == 107017)
+    try bench.expectViolation("the host's memory is not pinned")
+  }
+
+  @Test func `changing an operand between the phases is refused`() throws {
+    let bench = try EmulatorBench()
+    let call = try bench.prepared()
+    let change = try bench.emulator.function("aclSetRawTensorAddr", aclSetRawTensorAddrFunction.self)
+    #expect(try change(call.x, bench.allocate(32)) == 0)
+    #expect(try bench.run(call.executor, call.workspace, call.size) != 0)
+    try bench.expectViolation("an operand was changed between the phases")
+  }
+
+  @Test func `what stood in a workspace is gone when its operator has run`() throws {
+    let bench = try EmulatorBench()
+    let call = try bench.prepared()
+    var pinned: UnsafeMutableRawPointer?
+    _ = try bench.emulator.function("aclrtMallocHost", aclrtMallocHostFunction.self)(&pinned, 4)
+    let host = try #require(pinned)
+    let copy = try bench.emulator.function("aclrtMemcpyAsync", aclrtMemcpyAsyncFunction.self)
+    host.storeBytes(of: 1, as: Float.self)
+    #expect(copy(call.workspace, 4, host, 4, ACL_MEMCPY_HOST_TO_DEVICE, bench.stream) == 0)
+    #expect(try bench.run(call.executor, call.workspace, call.size) == 0)
+    #expect(copy(host, 4, call.workspace, 4, ACL_MEMCPY_DEVICE_TO_HOST, bench.stream) == 0)
+    #expect(try bench.synchronize() == 0)
+    #expect(host.load(as: Float.self).isNaN)
+    #expect(try bench.emulator.violations() == [])
+  }
+
+  @Test func `a workspace over an operand is refused`() throws {
+    let bench = try EmulatorBench()
+    let memory = try bench.allocate(4096)
+    let x = try bench.tensor(memory)
+    let call = try bench.prepare(x, x, bench.tensor(memory + 512))
+    #expect(try bench.run(call.executor, memory + 512, call.workspace) != 0)
+    try bench.expectViolation("the workspace overlaps an operand")
+  }
+
+  @Test(arguments: [true, false])
+  func `resetting a device that has streams or events is refused`(_ hasStream: Bool) throws {
+    let bench = try EmulatorBench()
+    _ = try bench.event()
+    if !hasStream {
+      #expect(try bench.emulator.function("aclrtDestroyStream", aclrtDestroyStreamFunction.self)(bench.stream) == 0)
+    }
+    #expect(try bench.emulator.function("aclrtResetDevice", aclrtResetDeviceFunction.self)(0) != 0)
+    try bench.expectViolation("the device still has \(hasStream ? "streams" : "events")")
+  }
+
   @Test func `destroying a stream with work is refused`() throws {
     let bench = try EmulatorBench()
     let call = try bench.prepared()

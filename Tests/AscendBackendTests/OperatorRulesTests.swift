@@ -60,6 +60,7 @@ import Testing
       var keyHeads: Int64?
       var sparseMode: Int64 = 0
       var mask: (extents: [Int64], type: aclDataType)?
+      var maskStrides: [Int64]?
       var innerPrecise: Int64 = 0
       var lengths: [Int64]?
       var asksForLogarithms = false
@@ -72,7 +73,7 @@ import Testing
       let query = try tensor(a.query, a.type, strides: a.strides)
       let keys = try list((0..<a.keys).map { _ in try tensor(a.key, a.keyType ?? a.type) })
       let values = try list([tensor(a.key, a.type)])
-      let mask = try a.mask.map { try tensor($0.extents, $0.type) } ?? nil
+      let mask = try a.mask.map { try tensor($0.extents, $0.type, strides: a.maskStrides) } ?? nil
       let lengths = try a.lengths.map { try integers($0) } ?? nil
       let out = try tensor(a.out ?? a.query, a.type)
       let logarithms = try a.logarithms.map { try tensor($0.extents, $0.type) } ?? nil
@@ -156,6 +157,31 @@ import Testing
       }
     }
 
+    func copy(_ extents: [Int64]) throws -> Int32 {
+      let (x, out) = try (tensor(extents), tensor(extents))
+      return try prepare("aclnnInplaceCopy", aclnnInplaceCopyFunction.self) { copy, size, executor in
+        copy(out, x, size, executor)
+      }
+    }
+
+    /// A row of a table of four, with both phases: indices are read when the operator runs.
+    func lookUp(_ index: Int32) throws -> Int32 {
+      let memory = try bench.allocate(32)
+      var pinned: UnsafeMutableRawPointer?
+      _ = try bench.emulator.function("aclrtMallocHost", aclrtMallocHostFunction.self)(&pinned, 4)
+      let host = try #require(pinned)
+      host.storeBytes(of: index, as: Int32.self)
+      _ = try bench.emulator.function("aclrtMemcpyAsync", aclrtMemcpyAsyncFunction.self)(
+        memory, 4, host, 4, ACL_MEMCPY_HOST_TO_DEVICE, bench.stream)
+      let (table, ids, out) = try (tensor([4, 8]), bench.tensor(memory, 1, type: ACL_INT32), tensor([1, 8]))
+      let status = try prepare("aclnnEmbedding", aclnnEmbeddingFunction.self) { embed, size, executor in
+        embed(table, ids, out, size, executor)
+      }
+      let workspace = try bench.allocate(Int(max(size, 1)))
+      #expect(try status == 0 && bench.run(executor, workspace, size, as: "aclnnEmbedding") == 0)
+      return try bench.synchronize()
+    }
+
     func join(_ count: Int, second: [Int64] = [1, 2]) throws -> Int32 {
       let members = try list((0..<count).map { try tensor($0 == 1 ? second : [1, 2]) })
       let out = try tensor([Int64(count), 2])
@@ -191,6 +217,9 @@ import Testing
     Rule("a sparse mode") { try $0.attend { $0.sparseMode = 2 } },
     Rule("attenMask holds no bytes") { try $0.attend { ($0.mask, $0.innerPrecise) = (([8, 6], ACL_BF16), 2) } },
     Rule("attenMask has a wrong shape") { try $0.attend { ($0.mask, $0.innerPrecise) = (([6, 8], ACL_BOOL), 2) } },
+    Rule("attenMask has gaps") {
+      try $0.attend { ($0.mask, $0.maskStrides, $0.innerPrecise) = (([8, 6], ACL_BOOL), [8, 1], 2) }
+    },
     Rule("which innerPrecise ignores") { try $0.attend { $0.mask = ([8, 6], ACL_BOOL) } },
     Rule("a length is out of range") { try $0.attend { $0.lengths = [7] } },
     Rule("a length is out of range") { try $0.attend { $0.lengths = [0] } },
@@ -226,6 +255,9 @@ import Testing
     Rule("cubeMathType other than 0") { try $0.multiply(mathType: 1) },
     Rule("factors other than 1") { try $0.multiply(factor: 2) },
     Rule("operands are no matrices") { try $0.multiply([1, 2, 16]) },
+    Rule("has more than 8 axes") { try $0.copy([Int64](repeating: 1, count: 9)) },
+    Rule("an index is out of range") { try $0.lookUp(4) },
+    Rule("an index is out of range") { try $0.lookUp(-1) },
     Rule("a list has 1 to 32 members") { try $0.join(33) },
     Rule("members differ off the axis") { try $0.join(2, second: [1, 3]) },
     Rule("a type that an Atlas A2 does not have") {
@@ -260,6 +292,8 @@ import Testing
     #expect(try operands.pad([1, 1, 1, 1, 1, 0], out: [1, 1, 3, 4, 4]) == 0)
     #expect(try operands.multiply() == 0)
     #expect(try operands.join(32) == 0)
+    #expect(try operands.copy([Int64](repeating: 1, count: 8)) == 0)
+    #expect(try operands.lookUp(3) == 0)
     #expect(try operands.bench.emulator.violations() == [])
   }
 }
