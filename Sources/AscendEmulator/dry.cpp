@@ -79,4 +79,3 @@ static_assert(std::is_same_v<decltype(&ascend_emulator_begin_dry), ascend_emulat
 static_assert(std::is_same_v<decltype(&ascend_emulator_end_dry), ascend_emulator_end_dryFunction>);
 static_assert(std::is_same_v<decltype(&ascend_emulator_take_accounts), ascend_emulator_take_accountsFunction>);
 static_assert(std::is_same_v<decltype(&ascend_emulator_take_peak), ascend_emulator_take_peakFunction>);
-static_assert(std::is_same_v<decltype(&ascend_emulator_violations), ascend_emulator_violationsFunction>);

@@ -21,5 +21,3 @@ typedef void (*ascend_emulator_end_dryFunction)(void);
 typedef long (*ascend_emulator_take_accountsFunction)(ascendKernelAccount *accounts, long capacity);
 // The most memory of a device that was taken at a time since the last call; begins anew with what is taken now.
 typedef size_t (*ascend_emulator_take_peakFunction)(int device);
-// The rules broken on the calling thread's devices, one a line, as far as they fit. Returns their number.
-typedef long (*ascend_emulator_violationsFunction)(char *text, size_t capacity);

@@ -1,6 +1,8 @@
 // Types of the functions of libhccl.so and libhcomm.so: communicators over several devices. Each is named after its function.
 #pragma once
 
+#include <string.h>
+
 #include "ascend_types.h"
 
 #ifndef CASCEND_VENDOR_TYPES
@@ -77,6 +79,20 @@ enum {
   CASCEND_HCCL_RDMA_DEFAULT = 0xffffffff,     // HCCL_COMM_TRAFFIC_CLASS_CONFIG_NOT_SET
   CASCEND_HCCL_ROOT_INFO_BYTES = 4108,        // HCCL_ROOT_INFO_BYTES
 };
+
+// A configuration as the vendor's HcclCommConfigInit, an inline function of its own header, makes it, with buffers of so many MiB.
+static inline HcclCommConfig cascend_hccl_configuration(uint32_t bufferMegabytes) {
+  HcclCommConfig made;
+  size_t size = sizeof made;
+  uint32_t words[2] = {(uint32_t)CASCEND_HCCL_CONFIG_MAGIC, CASCEND_HCCL_CONFIG_VERSION};
+  memset(&made, 0, sizeof made);
+  memcpy(made.reserved, &size, sizeof size);
+  memcpy(made.reserved + sizeof size, words, sizeof words);
+  made.hcclBufferSize = bufferMegabytes;
+  made.hcclRdmaTrafficClass = (uint32_t)CASCEND_HCCL_RDMA_DEFAULT;
+  made.hcclRdmaServiceLevel = (uint32_t)CASCEND_HCCL_RDMA_DEFAULT;
+  return made;
+}
 
 // Communicators.
 typedef HcclResult (*HcclGetRootInfoFunction)(HcclRootInfo *rootInfo);

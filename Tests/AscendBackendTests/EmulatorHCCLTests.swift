@@ -70,14 +70,12 @@ import Testing
     }
   }
 
-  private static func configuration(magic: UInt32 = 0xf0f0_f0f0, version: UInt32 = 5) -> HcclCommConfig {
-    var made = HcclCommConfig()
+  private static func configuration(magic: UInt32? = nil, version: UInt32? = nil) -> HcclCommConfig {
+    var made = cascend_hccl_configuration(1)
     withUnsafeMutableBytes(of: &made.reserved) { bytes in
-      bytes.storeBytes(of: UInt64(MemoryLayout<HcclCommConfig>.size), as: UInt64.self)
-      bytes.storeBytes(of: magic, toByteOffset: 8, as: UInt32.self)
-      bytes.storeBytes(of: version, toByteOffset: 12, as: UInt32.self)
+      if let magic { bytes.storeBytes(of: magic, toByteOffset: 8, as: UInt32.self) }
+      if let version { bytes.storeBytes(of: version, toByteOffset: 12, as: UInt32.self) }
     }
-    made.hcclBufferSize = 1
     return made
   }
 

@@ -59,7 +59,7 @@ final class Communicator: @unchecked Sendable {
     meter: CommunicationMeter
   ) throws(CollectiveError) {
     var made: HcclComm?
-    var configuration = Communicator.configuration
+    var configuration = cascend_hccl_configuration(Communicator.bufferMegabytes)
     let status = rootInformation.withUnsafeBytes { bytes in
       functions.join(
         UInt32(count), bytes.baseAddress?.assumingMemoryBound(to: HcclRootInfo.self), UInt32(rank), &configuration,
@@ -75,7 +75,7 @@ final class Communicator: @unchecked Sendable {
   ///   - number: the same on all members, and no other part's.
   convenience init(partOf whole: Communicator, members: [Int], rank: Int, number: UInt64) throws(CollectiveError) {
     var made: HcclComm?
-    var configuration = Communicator.configuration
+    var configuration = cascend_hccl_configuration(Communicator.bufferMegabytes)
     var parent: HcclComm? = whole.handle
     var ranks = members.map(UInt32.init)
     let status = whole.functions.part(
@@ -94,21 +94,6 @@ final class Communicator: @unchecked Sendable {
       for event in events { _ = device.functions.destroyEvent(event) }
       _ = device.functions.destroyStream(stream)
     }
-  }
-
-  /// As HcclCommConfigInit makes it, which is an inline function of the vendor's header, with a buffer size of our own.
-  private static var configuration: HcclCommConfig {
-    var made = HcclCommConfig()
-    withUnsafeMutableBytes(of: &made.reserved) { bytes in
-      bytes.storeBytes(of: UInt64(MemoryLayout<HcclCommConfig>.size), as: UInt64.self)
-      bytes.storeBytes(
-        of: UInt32(bitPattern: Int32(truncatingIfNeeded: CASCEND_HCCL_CONFIG_MAGIC)), toByteOffset: 8, as: UInt32.self)
-      bytes.storeBytes(of: UInt32(CASCEND_HCCL_CONFIG_VERSION), toByteOffset: 12, as: UInt32.self)
-    }
-    made.hcclBufferSize = bufferMegabytes
-    made.hcclRdmaTrafficClass = .max
-    made.hcclRdmaServiceLevel = .max
-    return made
   }
 
   /// Makes what ranks find each other by.
