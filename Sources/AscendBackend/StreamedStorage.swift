@@ -138,6 +138,6 @@ private final class StreamedCopy: @unchecked Sendable {
   /// Dense, in the device's type.
   private func elements() -> Tensor {
     weight.prefetch()
-    return HostElements.converted(weight, to: dtype)
+    return HostWeights.dense(weight, as: dtype)
   }
 }

@@ -73,8 +73,7 @@ struct WeightMatrix {
     if case .blocks(let format) = type {
       let rowByteCount = weight.tensor.byteCount / max(self.rows, 1)
       for row in rows {
-        StoredBlocks.widen(
-          format, columns: columns, of: base + row * rowByteCount, to: panel + (row - rows.lowerBound) * stride)
+        format.widen(columns, of: base + row * rowByteCount, to: panel + (row - rows.lowerBound) * stride)
       }
       return
     }

@@ -194,6 +194,38 @@ import Testing
     #expect(try emulator.leaksAtTheEnd() == [])
   }
 
+  /// More than two of the pieces that cores multiply out, the last of them short.
+  private static let wide: Shape = [600, 256]
+
+  private func expectRows(_ weight: Weight, _ random: inout RandomTensors) throws {
+    let emulator = try EmulatedCANN()
+    let device = try AscendDevice(index: 0, libraries: emulator.libraries())
+    let ids = Tensor((0..<Int32(Self.wide[0])).map { $0 }, shape: [Self.wide[0]])
+    let expected = try ReferenceBackend().embedding(ids, table: weight).floats()
+    for (type, streams) in [(DType.bfloat16, false), (.bfloat16, true), (.float16, true)] {
+      let backend = AscendBackend(device: device, activationType: type, streamsWeights: streams)
+      let found = try backend.download(backend.embedding(ids, table: backend.adopt(weight))).floats()
+      let rounded = expected.map { type == .bfloat16 ? Float(BFloat16($0)) : Float(Float16($0)) }
+      #expect(zip(found, rounded).allSatisfy { $0.bitPattern == $1.bitPattern }, "\(type), streamed: \(streams)")
+    }
+    #expect(try emulator.violations() == [])
+  }
+
+  @Test(arguments: BlockFormat.allCases)
+  func `blocks are multiplied out to the bits of the reference, by any number of cores`(_ format: BlockFormat) throws {
+    var random = RandomTensors(seed: 5)
+    try expectRows(random.weight("w", Self.wide, format), &random)
+  }
+
+  @Test(arguments: [
+    WeightFormat(.float8E4M3, scaling: .tensor), WeightFormat(.float8E4M3, scaling: .rows), WeightFormat(.float8E5M2),
+    WeightFormat(.int8, scaling: .rows), WeightFormat(.float16), .bfloat16, .float32,
+  ])
+  func `8-bit and other numbers are, too`(_ format: WeightFormat) throws {
+    var random = RandomTensors(seed: 6)
+    try expectRows(random.weight("w", Self.wide, format), &random)
+  }
+
   @Test func `small parameters stay on the device`() throws {
     var bench = try Bench()
     let before = bench.device.memoryUse.bytesInUse

@@ -1,3 +1,4 @@
+import BackendConformance
 import TensorCore
 import Testing
 
@@ -45,6 +46,23 @@ import Testing
   func `e5m2 bytes have the published values`(byte: UInt8, value: Float) {
     #expect(Float8.e5m2(byte) == value)
     #expect(Float8.e5m2Values[Int(byte)] == value)
+  }
+
+  @Test(arguments: BlockFormat.allCases)
+  func `blocks are widened to the bits of their plain definition, from and to any element`(_ format: BlockFormat) {
+    var random = RandomTensors(seed: 4)
+    let tensor = random.weight("w", [1, 4 * format.elementCount], format).tensor
+    let bytes = UnsafeRawBufferPointer(start: tensor.hostPointer, count: tensor.byteCount)
+    let expected = stride(from: 0, to: bytes.count, by: format.byteCount).flatMap {
+      format.values(ofBlock: UnsafeRawBufferPointer(rebasing: bytes[$0..<$0 + format.byteCount]))
+    }
+    for range in [0..<expected.count, 3..<expected.count - 5, format.elementCount..<format.elementCount + 1] {
+      var found = [Float](repeating: 0, count: range.count)
+      found.withUnsafeMutableBufferPointer { target in
+        if let address = target.baseAddress { format.widen(range, of: tensor.hostPointer, to: address) }
+      }
+      #expect(zip(found, expected[range]).allSatisfy { $0.bitPattern == $1.bitPattern }, "\(range)")
+    }
   }
 
   @Test func `e5m2 has six NaNs`() {
