@@ -26,6 +26,7 @@ public final class AscendDevice: @unchecked Sendable {
   private var state: State?
   /// Of a device that computes nothing.
   private let dryRun: DryRun?
+  private let process: CANNProcess?
   private var watches: [ObjectIdentifier: () throws(BackendError) -> Void] = [:]
 
   /// How a device takes its memory.
@@ -64,6 +65,7 @@ public final class AscendDevice: @unchecked Sendable {
     }
     let (stream, staging) = opened.value
     self.chip = chip
+    process = dryRun == nil ? CANNProcess.openingDevice(functions) : nil
     let pool = MemoryPool(functions: functions, policy: memory == .pooled ? .segments(byteCount: 64 << 20) : .direct) {
       // A failure shows again at the next call that can report it.
       _ = functions.synchronize(stream.value)
@@ -75,7 +77,9 @@ public final class AscendDevice: @unchecked Sendable {
   private static func open(
     _ index: Int, _ functions: RuntimeFunctions, isDry: Bool
   ) throws(AscendError) -> (chip: String, Transferred<(stream: Transferred<aclrtStream>, staging: Staging)>) {
-    let count = try AscendDevice.count(functions)
+    // A dry run's devices belong to the thread, and end with it.
+    if isDry { try functions.check(functions.initialize(nil), "aclInit") } else { try CANNProcess.start(functions) }
+    let count = try knownCount(functions)
     if !(0..<count).contains(index) { throw .noSuchDevice(index: index, count: count) }
     try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
     let chip = functions.socName().map { String(cString: $0) } ?? "unknown"
@@ -99,6 +103,7 @@ public final class AscendDevice: @unchecked Sendable {
       _ = functions.destroyStream(state.stream)
       _ = functions.resetDevice(Int32(index))
       dryRun?.close()
+      process?.deviceDidClose()
     }
   }
 
@@ -127,8 +132,11 @@ public final class AscendDevice: @unchecked Sendable {
 
   /// Starts CANN and counts the devices, on the calling thread.
   static func count(_ functions: RuntimeFunctions) throws(AscendError) -> Int {
-    let status = functions.initialize(nil)
-    if status != CASCEND_REPEAT_INITIALIZE.signed { try functions.check(status, "aclInit") }
+    try CANNProcess.start(functions)
+    return try knownCount(functions)
+  }
+
+  private static func knownCount(_ functions: RuntimeFunctions) throws(AscendError) -> Int {
     var count: UInt32 = 0
     try functions.check(functions.deviceCount(&count), "aclrtGetDeviceCount")
     return Int(count)

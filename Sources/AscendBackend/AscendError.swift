@@ -8,6 +8,8 @@ public enum AscendError: Error, CustomStringConvertible {
   case callFailed(function: String, status: Int, message: String)
   /// There are fewer devices than asked for.
   case noSuchDevice(index: Int, count: Int)
+  /// CANN was to be ended while a device was open.
+  case stillInUse
 
   public var description: String {
     switch self {
@@ -22,6 +24,9 @@ public enum AscendError: Error, CustomStringConvertible {
         + "see whether npu-smi info lists the device and this user may use it"
     case .noSuchDevice(let index, let count):
       "no Ascend device \(index): expected an index below \(count), the number of devices; see hyvideo devices"
+    case .stillInUse:
+      "CANN was not ended: aclFinalize: expected no open device, found one; results are not affected, but CANN's own logs and "
+        + "profiles may lack their ends"
     }
   }
 }

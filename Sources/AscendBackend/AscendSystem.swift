@@ -29,6 +29,27 @@ public struct AscendSystem: Sendable {
     toolkitVersion = Self.version(environment)
   }
 
+  /// Ends every CANN that this process has started. To be called on the main thread, last of all, when devices are no
+  /// longer held; waits for those that are being closed. Calls `aclFinalize`, which may take two seconds to write CANN's logs.
+  /// - Returns: what went wrong.
+  public static func endAll() -> [AscendError] { CANNProcess.end { _ in true } }
+
+  /// Ends this CANN alone; see `endAll`.
+  public func end() -> [AscendError] {
+    let address = unsafeBitCast(functions.initialize, to: UInt.self)
+    return CANNProcess.end { unsafeBitCast($0.initialize, to: UInt.self) == address }
+  }
+
+  /// What is to be said of a chip that this program was not written for; nil for the 910B of an Atlas A2, whatever its size.
+  ///
+  /// Names are those of `aclrtGetSocName`. `Ascend910B` without a number is a chip of the first generation.
+  public static func doubt(aboutChip name: String) -> String? {
+    let family = "Ascend910B"
+    if name.hasPrefix(family), name.dropFirst(family.count).first?.isNumber == true { return nil }
+    return "the chip \(name) is not an Ascend 910B of an Atlas A2, the only one whose operators' limits are known: "
+      + "operations may fail or compute something else; see what hyvideo bench --device ascend --conformance says"
+  }
+
   /// The toolkit's version from its own files, where they are found.
   public let toolkitVersion: String?
 

@@ -3,6 +3,7 @@ import CAscend
 /// The functions of the runtime that every use of a device needs.
 struct RuntimeFunctions: Sendable {
   let initialize: aclInitFunction
+  let finalize: aclFinalizeFunction
   let recentMessage: aclGetRecentErrMsgFunction
   let deviceCount: aclrtGetDeviceCountFunction
   let setDevice: aclrtSetDeviceFunction
@@ -35,6 +36,7 @@ struct RuntimeFunctions: Sendable {
 
   init(_ libraries: CANNLibraries) throws(AscendError) {
     initialize = try libraries.required("aclInit", aclInitFunction.self)
+    finalize = try libraries.required("aclFinalize", aclFinalizeFunction.self)
     recentMessage = try libraries.required("aclGetRecentErrMsg", aclGetRecentErrMsgFunction.self)
     deviceCount = try libraries.required("aclrtGetDeviceCount", aclrtGetDeviceCountFunction.self)
     setDevice = try libraries.required("aclrtSetDevice", aclrtSetDeviceFunction.self)

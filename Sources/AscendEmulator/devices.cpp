@@ -206,6 +206,7 @@ void reportAtExit() {
   std::fprintf(file, "%d end\n", int(getpid()));
   write("violation", ascend_emulator_violations);
   write("leak", ascend_emulator_leaks);
+  if (devices().isInitialized) std::fprintf(file, "%d leak: CANN, which was started and not ended (aclFinalize)\n", int(getpid()));
   write("tools", ascend_emulator_ranges);
   std::fclose(file);
 }
@@ -266,7 +267,10 @@ EMULATOR_EXPORT const char *aclGetRecentErrMsg() {
 
 // MARK: Devices
 
-EMULATOR_EXPORT const char *aclrtGetSocName() { return "Ascend910B-emulated"; }
+EMULATOR_EXPORT const char *aclrtGetSocName() {
+  const char *name = std::getenv("HYVIDEO_ASCEND_EMULATOR_CHIP");
+  return name && *name ? name : "Ascend910B3-emulated";
+}
 
 EMULATOR_EXPORT aclError aclrtGetDeviceCount(uint32_t *count) {
   return guarded("aclrtGetDeviceCount", [&] {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import AscendBackend
 import Foundation
 
 /// The program. Each subcommand has a file of its own.
@@ -39,8 +40,20 @@ struct Hyvideo: ParsableCommand {
       let failure = Failure(error)
       // What a command has said itself needs no more words.
       if !failure.message.isEmpty { Console.error("error: \(failure.message)\n") }
-      Foundation.exit(failure.status)
+      leave(failure.status)
     }
+    endDevices()
+  }
+
+  /// Ends the process in order. Only a rank that ends because another has failed leaves at once: its device may wait for that one.
+  static func leave(_ status: Int32) -> Never {
+    endDevices()
+    Foundation.exit(status)
+  }
+
+  /// On the main thread, when nothing is computed any more and devices are closed.
+  private static func endDevices() {
+    for failure in AscendSystem.endAll() { Console.error("warning: \(failure)\n") }
   }
 
   /// The command of the command line. A rank whose command line is bad, or whose command needs no others, tells them: they would

@@ -59,6 +59,7 @@ final class RunObserver: GenerationObserver {
     self.device = device
     progress = ProgressPrinter(style, isMuted: isMuted)
     stageStart = clock.now
+    for warning in device?.warnings ?? [] { warn(warning) }
   }
 
   /// Begins another video.

@@ -1,5 +1,6 @@
 import AscendBackend
 import BackendConformance
+import CAscend
 import TensorCore
 import TensorOps
 import TensorTesting
@@ -119,7 +120,31 @@ import Testing
     }
     #expect(try emulator.leaks() == [] && emulator.violations() == [])
     try emulator.failPinned(0)
-    #expect(try emulator.backend().isFinite(emulator.backend().upload(ones([2]))))
+    let backend = try emulator.backend()
+    #expect(try backend.isFinite(backend.upload(ones([2]))))
+  }
+
+  @Test func `CANN is ended when its last device is closed, also after a failure, and can be started again`() throws {
+    let emulator = try EmulatedCANN()
+    let environment = ["HYVIDEO_CANN_LIBRARY_PATH": emulator.path]
+    for fails in [false, true, false] {
+      let system = try AscendSystem(environment: environment)
+      #expect(try system.deviceCount() == 1)
+      do {
+        let backend = AscendBackend(device: try AscendDevice(index: 0, libraries: system.libraries))
+        let x = try backend.upload(ones([2, 2]))
+        _ = try backend.download(x)
+        if fails { try emulator.failKernel(1) }
+        let y = try backend.activate(x, .silu)
+        if fails { #expect(throws: BackendError.self) { _ = try backend.download(y) } }
+      }
+      #expect(system.end().isEmpty)
+      #expect(try emulator.function("aclFinalize", aclFinalizeFunction.self)() == 100001, "it had ended")
+      // Nothing is left to end.
+      #expect(system.end().isEmpty)
+    }
+    #expect(try emulator.leaks() == [])
+    #expect(try emulator.violations().count == 3, "the calls of aclFinalize above")
   }
 
   @Test func `a missing part of the runtime is named`() throws {

@@ -14,7 +14,7 @@ final class EmulatedCANN: @unchecked Sendable {
   // Sendable: the library guards its state.
   private let folder: URL
   private let handle: UnsafeMutableRawPointer
-  private let path: String
+  let path: String
 
   /// The library is not beside the tests, or does not load.
   enum SetupError: Error {

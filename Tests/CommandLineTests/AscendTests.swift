@@ -35,7 +35,7 @@ import Testing
     let report = try JSONValue(contentsOf: folder.path("report.json")).object
     #expect(report?["settings"]?.object?["device"]?.string == "ascend:0")
     #expect(report?["settings"]?.object?["precision"]?.string == "bf16")
-    #expect(report?["environment"]?.object?["chip"]?.string == "Ascend910B-emulated")
+    #expect(report?["environment"]?.object?["chip"]?.string == "Ascend910B3-emulated")
   }
 
   @Test func `weights that stay with the host give the same video, with a part of the memory`() throws {
@@ -159,10 +159,34 @@ import Testing
     let npus = list["ascend"]?.array?.compactMap(\.object) ?? []
     #expect(npus.map { $0["name"]?.string } == ["ascend:0", "ascend:1"])
     #expect(npus.allSatisfy { $0["total_bytes"]?.int == 1000 << 20 && $0["free_bytes"]?.int == 1000 << 20 })
-    #expect(npus.allSatisfy { $0["chip"]?.string == "Ascend910B-emulated" })
+    #expect(npus.allSatisfy { $0["warning"] == nil })
+    #expect(npus.allSatisfy { $0["chip"]?.string == "Ascend910B3-emulated" })
     let libraries = list["cann"]?.object?["libraries"]?.array?.compactMap(\.string) ?? []
     #expect(libraries.contains { $0.hasSuffix("libAscendEmulator.so") })
     #expect(try emulator.report() == [])
+  }
+
+  @Test(arguments: ["Ascend310P3", "Ascend910B", "Ascend910_9391"])
+  func `a chip whose limits are not known is used with a warning`(_ chip: String) throws {
+    let folder = TemporaryFolder()
+    let emulator = EmulatedDevices(report: folder.path("report"), ["DEVICES": "1", "CHIP": chip])
+    let list = try Program.run(["devices", "--json"], environment: emulator.environment)
+    let npu = try JSONValue(bytes: Array(list.output.utf8), file: "output").object?["ascend"]?.array?.first?.object
+    #expect(npu?["warning"]?.string?.contains("the chip \(chip) is not an Ascend 910B of an Atlas A2") == true)
+    let text = try Program.run(["devices"], environment: emulator.environment)
+    #expect(text.output.contains("warning: the chip \(chip) is not"), "\(text.output)")
+    if chip == "Ascend310P3" {
+      let run = try Program.run(
+        Self.short + [
+          "--video-size", "48", "80", "--device", "ascend", "--output", folder.path("out/"), "--report",
+          folder.path("report.json"),
+        ], environment: emulator.environment)
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(run.errors.split(separator: "\n").count { $0.contains("warning: the chip Ascend310P3") } == 1)
+      let warnings = try JSONValue(contentsOf: folder.path("report.json")).object?["warnings"]?.array ?? []
+      #expect(warnings.compactMap(\.string).contains { $0.contains("Ascend310P3") })
+    }
+    #expect(try emulator.report(processes: chip == "Ascend310P3" ? 3 : 2) == [])
   }
 
   @Test func `where there are no NPUs, the places that were searched are named`() throws {

@@ -5,8 +5,8 @@
 // aclGetRecentErrMsg gives, and is kept, so that a rule broken where nobody looks at the status is seen too.
 //
 // For programs that load it as CANN, variables set the same: HYVIDEO_ASCEND_EMULATOR_DEVICES, …_MEGABYTES (of each device),
-// …_FAIL_ALLOCATION, …_FAIL_KERNEL, …_FAIL_COLLECTIVE; …_SECONDS is how long devices wait for each other; …_REPORT names a
-// file to which every process appends, behind its number, what was broken and is alive at its end.
+// …_FAIL_ALLOCATION, …_FAIL_KERNEL, …_FAIL_COLLECTIVE; …_CHIP is their chip's name; …_SECONDS is how long devices wait for
+// each other; …_REPORT names a file to which every process appends, behind its number, what was broken and is alive at its end.
 #pragma once
 
 #include <stddef.h>

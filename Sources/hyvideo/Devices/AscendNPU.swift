@@ -30,6 +30,8 @@ final class AscendNPU: ComputeDevice {
     ["chip": device.chip].merging(system.toolkitVersion.map { ["cann": $0] } ?? [:]) { $1 }
   }
 
+  var warnings: [String] { AscendSystem.doubt(aboutChip: device.chip).map { [$0] } ?? [] }
+
   func backends(streamsWeights: Bool) -> StageBackends {
     StageBackends(
       textEncoders: AscendBackend(

@@ -17,6 +17,9 @@ protocol ComputeDevice: AnyObject {
   /// The programs below, for reports: `onednn`, `cann`, `chip`.
   var components: [String: String] { get }
 
+  /// What users should know of it before they trust its results.
+  var warnings: [String] { get }
+
   /// What each network computes on.
   /// - Parameter streamsWeights: whether weights stay with the host and are brought as they are used.
   func backends(streamsWeights: Bool) -> StageBackends
@@ -46,6 +49,7 @@ protocol ComputeDevice: AnyObject {
 }
 
 extension ComputeDevice {
+  var warnings: [String] { [] }
   func group(_ hosts: any ProcessGroup) -> any ProcessGroup { hosts }
   func takeMemoryPeak() -> Int? { nil }
   func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder { base }

@@ -21,6 +21,8 @@ struct DeviceList: Encodable {
     let totalBytes: Int?
     let freeBytes: Int?
     let absent: String?
+    /// What is to be said of its chip; nil where that is known.
+    let warning: String?
   }
 
   struct Toolkit: Encodable {
@@ -61,8 +63,11 @@ struct DeviceList: Encodable {
     do {
       let status = try system.status(of: index)
       return NPU(
-        name: name, chip: status.chip, totalBytes: status.totalBytes, freeBytes: status.freeBytes, absent: nil)
-    } catch { return NPU(name: name, chip: nil, totalBytes: nil, freeBytes: nil, absent: "\(error)") }
+        name: name, chip: status.chip, totalBytes: status.totalBytes, freeBytes: status.freeBytes, absent: nil,
+        warning: AscendSystem.doubt(aboutChip: status.chip))
+    } catch {
+      return NPU(name: name, chip: nil, totalBytes: nil, freeBytes: nil, absent: "\(error)", warning: nil)
+    }
   }
 
   // MARK: Printing
@@ -81,6 +86,7 @@ struct DeviceList: Encodable {
       } else {
         lines.append("\(name) cannot be used: \(npu.absent ?? "unknown")")
       }
+      if let warning = npu.warning { lines.append("          warning: \(warning)") }
     }
     if let cann {
       lines.append("CANN      \(cann.version ?? "of an unknown version"): \(cann.libraries.joined(separator: ", "))")

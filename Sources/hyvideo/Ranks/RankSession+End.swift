@@ -71,19 +71,22 @@ extension RankSession {
       // All ranks are here.
       if isFirst { Console.error("error: \(failure.message)\n") }
       leaveOrderly()
-      Foundation.exit(failure.status)
+      Hyvideo.leave(failure.status)
     }
     guard let lifeline else {
       Console.error("error: \(failure.of(rank: group.rank).message)\n")
       group.abort(reason: failure.message, status: failure.status)
-      Foundation.exit(failure.status)
+      Hyvideo.leave(failure.status)
     }
-    // A rank that misses a message is seldom the one to blame; one that was interrupted knows it from the first.
-    if !isFirst && (Self.isConsequence(error) || error is Interruption) {
-      Thread.sleep(forTimeInterval: error is Interruption ? 10 * Self.patience : Self.patience)
+    // A rank that misses a message is seldom the one to blame: the first hears sooner than the others who is gone, and tells
+    // them. One that was interrupted knows it from the first.
+    if Self.isConsequence(error) {
+      Thread.sleep(forTimeInterval: isFirst ? Self.patience / 2 : Self.patience)
+    } else if !isFirst && error is Interruption {
+      Thread.sleep(forTimeInterval: 10 * Self.patience)
     }
     lifeline.fail(reason: failure.message, status: failure.status)
-    Foundation.exit(failure.status)
+    Hyvideo.leave(failure.status)
   }
 
   private static func isConsequence(_ error: any Error) -> Bool {
