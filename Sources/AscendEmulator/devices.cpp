@@ -329,6 +329,7 @@ void ascend_emulator_reset(int count, size_t bytes) {
   all.objects.clear();
   all.runs.clear();
   all.violations.clear();
+  all.holdsCollectives = false;
   all.allocationsUntilFailure = all.pinnedUntilFailure = all.kernelsUntilFailure = all.collectivesUntilFailure = 0;
   threadDevice = -1;
 }
@@ -351,6 +352,12 @@ void ascend_emulator_fail_kernel(long n) {
 void ascend_emulator_fail_collective(long n) {
   std::lock_guard<std::recursive_mutex> held(devices().lock);
   devices().collectivesUntilFailure = n;
+}
+
+void ascend_emulator_hold_collectives(int holds) {
+  std::lock_guard<std::recursive_mutex> held(devices().lock);
+  devices().holdsCollectives = holds != 0;
+  devices().changed.notify_all();
 }
 
 static long list(const std::vector<std::string> &lines, char *text, size_t capacity) {

@@ -130,6 +130,8 @@ struct Devices {
   uintptr_t nextAddress = 0, lastAddress = 0;
   uint64_t nextStream = 1, bytesSent = 0;
   long allocationsUntilFailure = 0, pinnedUntilFailure = 0, kernelsUntilFailure = 0, collectivesUntilFailure = 0;
+  // Whether collective operations that have begun wait before they send anything.
+  bool holdsCollectives = false;
   // Whether memory has no contents and nothing runs; the accounts of what would have, and the most memory used, by device.
   bool isDry = false;
   std::map<std::tuple<std::string, double, size_t, size_t, size_t>, long> accounts;

@@ -118,6 +118,8 @@ void Communicator::enqueue(
         throw Refusal{kernelFailed, operation + ": the device vanished, on demand"};
       }
       if (self->failure != HCCL_SUCCESS) throw Refusal{kernelFailed, operation + ": the communicator has failed before"};
+      if (!all.wait(patience(), [&] { return !all.holdsCollectives; }))
+        throw Refusal{kernelFailed, operation + ": held back, on demand"};
       body();
       all.wait(patience(), [&] { return self->links->isFlushed(); });
     } catch (const Refusal &refusal) {

@@ -83,6 +83,11 @@ final class EmulatedCANN: @unchecked Sendable {
     try function("ascend_emulator_fail_pinned", (@convention(c) (Int) -> Void).self)(k)
   }
 
+  /// Lets collective operations that begin from now on wait before they send anything.
+  func holdCollectives(_ holds: Bool) throws {
+    try function("ascend_emulator_hold_collectives", (@convention(c) (Int32) -> Void).self)(holds ? 1 : 0)
+  }
+
   /// Lets the n-th kernel from now on fail.
   func failKernel(_ n: Int) throws {
     try function("ascend_emulator_fail_kernel", (@convention(c) (Int) -> Void).self)(n)

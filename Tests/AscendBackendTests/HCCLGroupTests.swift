@@ -1,8 +1,11 @@
 import AscendBackend
 import BackendConformance
 import Collectives
+import Dispatch
+import Foundation
 import Generation
 import Layers
+import Synchronization
 import TensorCore
 import TensorOps
 import TensorTesting
@@ -168,12 +171,13 @@ import Testing
 
   static let layouts = [(2, 1), (1, 2), (4, 1), (1, 4), (2, 2), (3, 1)].map { RankLayout(ulysses: $0.0, ring: $0.1) }
 
-  @Test(arguments: layouts, [AscendDevice.Memory.direct, .pooled])
-  func `attention of all devices is that of one, and nobody sends more than the formula says`(
-    _ layout: RankLayout, _ memory: AscendDevice.Memory
-  ) throws {
-    let (videoTokens, textTokens, heads, headSize) = (60, 12, 4, 16)
-    func inputs(_ count: Int, _ seed: UInt64) -> AttentionInputs {
+  /// Joint attention of a few tokens, on one processor and, divided among ranks, on their devices.
+  private struct JointSample: Sendable {
+    static let (videoTokens, textTokens, heads, headSize) = (60, 12, 4, 16)
+    let video = inputs(videoTokens, 1)
+    let text = inputs(textTokens, 2)
+
+    private static func inputs(_ count: Int, _ seed: UInt64) -> AttentionInputs {
       var random = RandomTensors(seed: seed)
       let shape: Shape = [1, count, heads, headSize]
       return AttentionInputs(query: random.tensor(shape), key: random.tensor(shape), value: random.tensor(shape))
@@ -189,15 +193,63 @@ import Testing
         func part(_ tensor: Tensor) throws -> Tensor { try member.backend.upload(tensor.slice(1, range)) }
         return AttentionInputs(query: try part(inputs.query), key: try part(inputs.key), value: try part(inputs.value))
       }
-      let output = try ShardedJointAttention(ranks).sized(videoTokens: videoTokens, textTokens: textTokens)
-        .attend(video: share(video, videoTokens), text: share(text, textTokens), on: member.backend)
+      let attention = ShardedJointAttention(ranks).sized(videoTokens: Self.videoTokens, textTokens: Self.textTokens)
+      let output = try attention.attend(
+        video: share(video, Self.videoTokens), text: share(text, Self.textTokens), on: member.backend)
       return (try member.backend.download(output.video), try member.backend.download(output.text))
     }
-    let host = ReferenceBackend()
-    expectClose(try host.concatenate(results.map(\.0), axis: 1), expected.video, relative: 1e-2, "video on \(layout)")
-    expectClose(try host.concatenate(results.map(\.1), axis: 1), expected.text, relative: 1e-2, "text on \(layout)")
-    let values = layout.sentValues(videoTokens: videoTokens, textTokens: textTokens, channels: heads * headSize)
+
+    func expectWhole(_ parts: [(video: Tensor, text: Tensor)], _ layout: RankLayout) throws {
+      let host = ReferenceBackend()
+      let expected = try LocalJointAttention().attend(video: video, text: text, on: host)
+      let video = try host.concatenate(parts.map(\.video), axis: 1)
+      let text = try host.concatenate(parts.map(\.text), axis: 1)
+      expectClose(video, expected.video, relative: 1e-2, "video on \(layout)")
+      expectClose(text, expected.text, relative: 1e-2, "text on \(layout)")
+    }
+  }
+
+  @Test(arguments: layouts, [AscendDevice.Memory.direct, .pooled])
+  func `attention of all devices is that of one, and nobody sends more than the formula says`(
+    _ layout: RankLayout, _ memory: AscendDevice.Memory
+  ) throws {
+    let sample = JointSample()
+    let emulator = try EmulatedCANN(devices: layout.ranks)
+    let results = try run(layout.ranks, memory: memory, on: emulator) { try sample.attend($0, layout) }
+    try sample.expectWhole(results, layout)
+    let values = layout.sentValues(
+      videoTokens: JointSample.videoTokens, textTokens: JointSample.textTokens,
+      channels: JointSample.heads * JointSample.headSize)
     #expect(try Double(emulator.bytesSent()) == 2 * values * Double(layout.ranks))
+  }
+
+  @Test func `devices attend to the tokens they have while the ring's first transfer is under way`() throws {
+    let (sample, layout) = (JointSample(), RankLayout(ulysses: 1, ring: 2))
+    let emulator = try EmulatedCANN(devices: 2)
+    let attention = "aclnnFusedInferAttentionScoreV2"
+    // Lets the transfers go on when both devices have computed, or when it is clear that they will not.
+    let observer = DispatchQueue(label: "observer")
+    let seen = Mutex((attentions: 0, transfers: 0, bytes: -1))
+    try emulator.holdCollectives(true)
+    observer.async {
+      for _ in 0..<1000 {
+        if (try? emulator.runs(attention)) ?? 0 >= 2 { break }
+        Thread.sleep(forTimeInterval: 0.01)
+      }
+      seen.withLock {
+        $0.attentions = (try? emulator.runs(attention)) ?? 0
+        $0.transfers = (try? emulator.runs("HcclBatchSendRecv")) ?? 0
+        $0.bytes = (try? emulator.bytesSent()) ?? -1
+      }
+      try? emulator.holdCollectives(false)
+    }
+    let results = try run(2, memory: .pooled, on: emulator) { try sample.attend($0, layout) }
+    observer.sync {}
+    let (attentions, transfers, bytes) = seen.withLock { $0 }
+    #expect(attentions >= 2, "no device computes while it waits for the other")
+    #expect(transfers == 2 && bytes == 0, "\(transfers) transfers have begun, \(bytes) bytes were sent")
+    #expect(try emulator.runs(attention) > attentions)
+    try sample.expectWhole(results, layout)
   }
 
   @Test(arguments: 1...6)

@@ -65,6 +65,32 @@ import Testing
     #expect(text.output.contains("2 cards, Ulysses 1 x ring 2: "), "\(text.output) \(text.errors)")
   }
 
+  @Test(arguments: [0, 1])
+  func `the other NPU's rank ends when one is killed, names it and leaves the run whole`(_ lost: Int) throws {
+    let folder = TemporaryFolder()
+    let emulator = EmulatedDevices(report: folder.path("emulator"), ["DEVICES": "2"])
+    let process = try Program.start(
+      ranks: 2,
+      [
+        "generate", "--prompt", "A red ball moves from left to right on a black background.", "--seed", "3", "--device",
+        "ascend", "--ulysses-degree", "2", "--infer-steps", "2000", "--video-size", "48", "80", "--video-length", "1",
+        "--checkpoint-every", "1", "--output", folder.path("a.mp4"),
+      ], errors: folder.path("errors"), environment: emulator.environment)
+    try Program.wait(for: "denoise: 1/", in: folder.path("errors"), of: process)
+    let saved = folder.path("a.run.safetensors")
+    while process.isRunning && !FileManager.default.fileExists(atPath: saved) { Thread.sleep(forTimeInterval: 0.002) }
+    let ranks = Program.ranks(of: folder.path("a.mp4"))
+    #expect(ranks.count == 2)
+    kill(try #require(ranks[lost]), SIGKILL)
+    #expect(Program.ends(process, within: 15))
+    #expect(process.terminationStatus != 0 && Program.ranks(of: folder.path("a.mp4")).isEmpty)
+    let lines = try String(contentsOfFile: folder.path("errors"), encoding: .utf8).split(separator: "\n")
+      .filter { $0.contains("error: ") }
+    #expect(lines.count == 1 && lines[0].contains("rank \(lost) is gone"), "\(lines)")
+    #expect(lines.first?.contains("--resume \(saved)") == true, "\(lines)")
+    #expect(try #require(try Checkpoint(path: saved)["latents"]).tensor.floats().allSatisfy(\.isFinite))
+  }
+
   @Test func `devices that vanish end the run with an error, and it can be gone on with`() throws {
     let folder = TemporaryFolder()
     // After the first step.

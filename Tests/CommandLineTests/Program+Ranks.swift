@@ -27,8 +27,12 @@ extension Program {
   }
 
   /// Starts ranks and does not wait for them.
-  static func start(ranks: Int, _ arguments: [String], errors: String) throws -> Process {
-    try start(program: launcher[0], launcher[1...] + ["-n", "\(ranks)", path] + arguments, errors: errors)
+  static func start(
+    ranks: Int, _ arguments: [String], errors: String, environment: [String: String] = [:]
+  ) throws -> Process {
+    try start(
+      program: launcher[0], launcher[1...] + ["-n", "\(ranks)", path] + arguments, errors: errors,
+      environment: environment)
   }
 
   /// The processes that are ranks of a run, by rank.

@@ -29,6 +29,8 @@ void ascend_emulator_fail_pinned(long k);
 void ascend_emulator_fail_kernel(long n);
 // Lets the device of the n-th collective operation from now on vanish when it runs, counted from 1; 0 for none.
 void ascend_emulator_fail_collective(long n);
+// Lets collective operations that begin from now on wait before they send anything, until told otherwise.
+void ascend_emulator_hold_collectives(int holds);
 // The rules broken since the start, one a line, as far as they fit. Returns their number.
 long ascend_emulator_violations(char *text, size_t capacity);
 // What is alive: memory, streams, events, descriptors, prepared operators, communicators, devices that are set. Returns their
