@@ -154,6 +154,40 @@ EMULATOR_EXPORT HcclResult HcclAllReduce(
   });
 }
 
+// What both ends of a message check alike.
+static Buffer message(Communicator &communicator, const void *address, uint64_t count, HcclDataType type, uint32_t peer) {
+  if (peer >= communicator.members.size() || peer == communicator.rank) throw Refusal{invalidOperand, "no other rank"};
+  if (count == 0) throw Refusal{invalidOperand, "a message without elements"};
+  return communicator.buffer(address, count, type, "a message");
+}
+
+// Done when the other rank has received: two ranks that both send first wait for ever.
+EMULATOR_EXPORT HcclResult HcclSend(
+    void *buffer, uint64_t count, HcclDataType type, uint32_t peer, HcclComm handle, aclrtStream stream) {
+  return operate("HcclSend", handle, stream, [&](Communicator &communicator, Stream &on) {
+    Buffer sent = message(communicator, buffer, count, type, peer);
+    Signature signature{single, uint32_t(type), count, 0, 0}, answer{receipt, uint32_t(type), count, 0, 0};
+    uint64_t sequence = communicator.issued;
+    communicator.enqueue(on, "HcclSend", accesses({sent}, {}), [&communicator, sent, peer, signature, answer, sequence] {
+      communicator.post(peer, signature, sequence, sent.contents());
+      communicator.take(peer, answer, sequence, "HcclSend");
+    });
+  });
+}
+
+EMULATOR_EXPORT HcclResult HcclRecv(
+    void *buffer, uint64_t count, HcclDataType type, uint32_t peer, HcclComm handle, aclrtStream stream) {
+  return operate("HcclRecv", handle, stream, [&](Communicator &communicator, Stream &on) {
+    Buffer received = message(communicator, buffer, count, type, peer);
+    Signature signature{single, uint32_t(type), count, 0, 0}, answer{receipt, uint32_t(type), count, 0, 0};
+    uint64_t sequence = communicator.issued;
+    communicator.enqueue(on, "HcclRecv", accesses({}, {received}), [&communicator, received, peer, signature, answer, sequence] {
+      received.fill(communicator.take(peer, signature, sequence, "HcclRecv").bytes);
+      communicator.post(peer, answer, sequence, {});
+    });
+  });
+}
+
 EMULATOR_EXPORT HcclResult HcclBatchSendRecv(
     HcclSendRecvItem *items, uint32_t count, HcclComm handle, aclrtStream stream) {
   return operate("HcclBatchSendRecv", handle, stream, [&](Communicator &communicator, Stream &on) {
@@ -191,4 +225,6 @@ EMULATOR_PROTOTYPE(HcclAlltoAllV);
 EMULATOR_PROTOTYPE(HcclAllGather);
 EMULATOR_PROTOTYPE(HcclBroadcast);
 EMULATOR_PROTOTYPE(HcclAllReduce);
+EMULATOR_PROTOTYPE(HcclSend);
+EMULATOR_PROTOTYPE(HcclRecv);
 EMULATOR_PROTOTYPE(HcclBatchSendRecv);

@@ -46,7 +46,41 @@ void Communicator::post(uint32_t to, const Signature &signature, uint64_t sequen
   links->send(members[to], Parcel{{number, membersDigest, sequence, signature, 0}, std::move(bytes)});
 }
 
-static bool isPointToPoint(const Parcel &parcel) { return parcel.header.signature.kind == batch; }
+static bool isPointToPoint(const Signature &signature) {
+  return signature.kind == batch || signature.kind == single || signature.kind == receipt;
+}
+
+// Operations of a communicator run in order, and each waits for one member's parcel at a time. So ranks that wait for each other in
+// a circle, each having got all that the next has sent it, wait for ever: who begins to wait asks the one that it waits for, that
+// one the next, and where the question comes back it was a circle (Chandy, Misra and Haas 1983).
+void Communicator::inquire(uint32_t initiator, uint64_t number, uint32_t steps, const std::string &path) const {
+  uint32_t next = members[wait->member];
+  std::string text = path + links->name() + " waits in " + wait->operation + " for rank " + std::to_string(next);
+  auto *bytes = reinterpret_cast<const std::byte *>(text.data());
+  Signature signature{inquiry, 0, number, initiator, steps};
+  links->send(next, Parcel{{this->number, membersDigest, links->arrivals[next][this->number], signature, 0},
+                           std::vector<std::byte>(bytes, bytes + text.size())});
+}
+
+void answer(Links &links, uint32_t from, const Parcel &question) {
+  const ParcelHeader &header = question.header;
+  for (auto &[handle, communicator] : devices().communicators) {
+    if (communicator->links.get() != &links || communicator->number != header.communicator || !communicator->wait) continue;
+    uint32_t awaited = communicator->members[communicator->wait->member];
+    auto &queue = links.arrived[awaited];
+    bool goesOn = std::any_of(queue.begin(), queue.end(), [&](const Parcel &p) { return p.header.communicator == header.communicator; });
+    // Something is on its way to the one that asks.
+    bool isSatisfied = links.departures[from][header.communicator] != header.sequence;
+    if (goesOn || isSatisfied || header.signature.reduction > links.size) continue;
+    std::string path(reinterpret_cast<const char *>(question.bytes.data()), question.bytes.size());
+    if (header.signature.root != links.rank) {
+      communicator->inquire(header.signature.root, header.signature.count, header.signature.reduction + 1, path + ", ");
+    } else if (header.signature.count == communicator->wait->number) {
+      communicator->deadlock = path;
+      devices().changed.notify_all();
+    }
+  }
+}
 
 Parcel Communicator::take(uint32_t from, const Signature &signature, uint64_t sequence, const std::string &operation) {
   auto &queue = links->arrived[members[from]];
@@ -55,15 +89,24 @@ Parcel Communicator::take(uint32_t from, const Signature &signature, uint64_t se
   auto look = [&] {
     next = std::find_if(queue.begin(), queue.end(), [&](const Parcel &p) { return p.header.communicator == number; });
     // What a rank sends comes in the order of its stream: something else first is something else for good.
-    return next != queue.end() || !links->ended[members[from]].empty();
+    return next != queue.end() || !links->ended[members[from]].empty() || !deadlock.empty();
   };
-  if (!devices().wait(patience(), look))
+  if (!look()) {
+    wait = Wait{++waits, from, operation};
+    inquire(links->rank, waits, 1, "");
+  }
+  bool hasCome = devices().wait(patience(), look);
+  wait.reset();
+  if (next == queue.end() && !deadlock.empty()) throw Refusal{invalidOperand, operation + ": a deadlock: " + deadlock};
+  if (!hasCome)
     throw Refusal{kernelFailed, operation + ": " + name(from) + " has sent nothing; it may wait for something else"};
   if (next == queue.end()) throw Refusal{kernelFailed, operation + ": " + links->ended[members[from]]};
   const ParcelHeader &header = next->header;
   if (header.members != membersDigest) {
     problem = "has other ranks in this communicator";
-  } else if (isPointToPoint(*next) != (signature.kind == batch) || header.sequence != sequence) {
+  } else if (header.signature.kind == single && signature.kind == receipt) {
+    problem = "sends too: each waits until the other receives, a deadlock";
+  } else if (isPointToPoint(header.signature) != isPointToPoint(signature) || header.sequence != sequence) {
     problem = "does another operation at this place";
   } else if (header.signature.kind != signature.kind) {
     problem = "does another operation";

@@ -9,7 +9,7 @@
 namespace emulator {
 
 // Operations, for signatures.
-enum Operation : uint32_t { allReduce, broadcast, allGather, allToAll, batch };
+enum Operation : uint32_t { allReduce, broadcast, allGather, allToAll, batch, single, receipt };
 
 // Device memory of one rank in an operation.
 struct Buffer {
@@ -40,6 +40,16 @@ struct Communicator : std::enable_shared_from_this<Communicator> {
   // Places on streams up to which work is to be done.
   std::deque<std::pair<Stream *, uint64_t>> waiting;
   bool isDestroyed = false;
+  // What the operation that runs waits for: a member's next parcel. Nothing while it does not wait.
+  struct Wait {
+    uint64_t number;
+    uint32_t member;
+    std::string operation;
+  };
+  std::optional<Wait> wait;
+  uint64_t waits = 0;
+  // Ranks that wait for each other in a circle, in words, once that is known.
+  std::string deadlock;
 
   std::string name(uint32_t member) const;
   // A buffer of so many elements, on this device.
@@ -49,6 +59,8 @@ struct Communicator : std::enable_shared_from_this<Communicator> {
   // While an operation runs: what a member is sent, and what it has sent, once it is here. Refuses what does not fit.
   void post(uint32_t to, const Signature &signature, uint64_t sequence, std::vector<std::byte> bytes);
   Parcel take(uint32_t from, const Signature &signature, uint64_t sequence, const std::string &operation);
+  // Asks the member that is waited for whether it waits itself; `path` says who asks, and for whom.
+  void inquire(uint32_t initiator, uint64_t wait, uint32_t steps, const std::string &path) const;
 };
 
 size_t byteCount(HcclDataType type);

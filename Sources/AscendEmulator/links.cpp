@@ -223,7 +223,8 @@ std::shared_ptr<Links> Links::join(
 
 // MARK: Parcels
 
-Links::Links(uint32_t rank, uint32_t size) : rank(rank), size(size), arrived(size), ended(size), outboxes(size) {}
+Links::Links(uint32_t rank, uint32_t size)
+    : rank(rank), size(size), arrived(size), ended(size), arrivals(size), departures(size), outboxes(size) {}
 
 // Threads keep the object alive until their sockets have ended.
 Links::~Links() {
@@ -255,6 +256,11 @@ void Links::read(uint32_t from, int socket) {
                std::string(reinterpret_cast<const char *>(parcel.bytes.data()), parcel.bytes.size());
     if (isEnd) break;
     std::lock_guard<std::recursive_mutex> held(devices().lock);
+    if (parcel.header.signature.kind == inquiry) {
+      answer(*this, from, parcel);
+      continue;
+    }
+    arrivals[from][parcel.header.communicator]++;
     arrived[from].push_back(std::move(parcel));
     devices().changed.notify_all();
   }
@@ -295,7 +301,10 @@ bool Links::isFlushed() const {
 
 void Links::send(uint32_t to, Parcel parcel) {
   parcel.header.byteCount = parcel.bytes.size();
-  devices().bytesSent += parcel.bytes.size();
+  if (parcel.header.signature.kind != inquiry) {
+    devices().bytesSent += parcel.bytes.size();
+    departures[to][parcel.header.communicator]++;
+  }
   outboxes[to].parcels.push_back(std::move(parcel));
   posted.notify_all();
 }

@@ -34,6 +34,10 @@ struct ParcelHeader {
   uint64_t byteCount;
 };
 
+// An inquiry of ranks that wait: who began it and in which of its waits (root and count of the signature), over how many ranks it has
+// come (reduction), and how many parcels of the communicator the sender has got from the receiver (sequence).
+constexpr uint32_t inquiry = 1002;
+
 struct Parcel {
   ParcelHeader header;
   std::vector<std::byte> bytes;
@@ -53,7 +57,10 @@ class Links : public std::enable_shared_from_this<Links> {
   std::vector<std::deque<Parcel>> arrived;
   // Why no more parcels come from a rank; empty while they do.
   std::vector<std::string> ended;
+  // How many parcels of operations have come from each rank and been sent to it, by communicator.
+  std::vector<std::map<uint64_t, uint64_t>> arrivals, departures;
 
+  std::string name() const { return "rank " + std::to_string(rank); }
   void send(uint32_t to, Parcel parcel);
   // Whether everything has left: what a rank sent arrives even where its process ends then.
   bool isFlushed() const;
@@ -82,6 +89,9 @@ class Links : public std::enable_shared_from_this<Links> {
   void read(uint32_t from, int socket);
   void write(uint32_t to, int socket);
 };
+
+// Answers an inquiry that has come from a rank. In hccl.cpp, since it is about communicators.
+void answer(Links &links, uint32_t from, const Parcel &inquiry);
 
 // How long devices wait for each other.
 std::chrono::steady_clock::time_point patience();

@@ -118,5 +118,9 @@ typedef HcclResult (*HcclAllGatherFunction)(
 typedef HcclResult (*HcclAlltoAllVFunction)(
     const void *sendBuf, const void *sendCounts, const void *sdispls, HcclDataType sendType, const void *recvBuf,
     const void *recvCounts, const void *rdispls, HcclDataType recvType, HcclComm comm, aclrtStream stream);
+typedef HcclResult (*HcclSendFunction)(
+    void *sendBuf, uint64_t count, HcclDataType dataType, uint32_t destRank, HcclComm comm, aclrtStream stream);
+typedef HcclResult (*HcclRecvFunction)(
+    void *recvBuf, uint64_t count, HcclDataType dataType, uint32_t srcRank, HcclComm comm, aclrtStream stream);
 typedef HcclResult (*HcclBatchSendRecvFunction)(
     HcclSendRecvItem *sendRecvInfo, uint32_t itemNum, HcclComm comm, aclrtStream stream);

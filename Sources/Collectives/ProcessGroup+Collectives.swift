@@ -109,12 +109,14 @@ extension ProcessGroup {
   }
 
   /// Gives every rank the tensor of rank `root`; only that rank's is looked at.
+  /// - Parameter place: where the tensor is, and is wanted.
   public func broadcast(
-    _ tensor: Tensor?, shape: Shape, _ dtype: DType = .float32, from root: Int
+    _ tensor: Tensor?, shape: Shape, _ dtype: DType = .float32, from root: Int, place: MessagePlace = .host
   ) throws(CollectiveError) -> Tensor {
     var messages: [OutgoingMessage] = []
     if rank == root, let tensor { messages = (0..<size).map { OutgoingMessage(tensor, to: $0) } }
-    return try transfer(sending: messages, receiving: [IncomingMessage(shape, dtype, from: root)]).wait()[0]
+    let receiving = [IncomingMessage(shape, dtype, from: root, place: place)]
+    return try transfer(sending: messages, receiving: receiving).wait()[0]
   }
 
   /// Waits for all ranks.

@@ -1,5 +1,6 @@
 import CAscend
 import Collectives
+import Foundation
 import Testing
 
 /// The rules of communicators, each broken on purpose: what would hang or corrupt on devices is an error with words here.
@@ -31,6 +32,16 @@ import Testing
     func broadcast(_ memory: UnsafeMutableRawPointer, root: UInt32) throws -> HcclResult {
       try function("HcclBroadcast", HcclBroadcastFunction.self)(
         memory, 4, HCCL_DATA_TYPE_FP32, root, communicator, bench.stream)
+    }
+
+    func send(_ memory: UnsafeMutableRawPointer, to peer: Int, _ count: UInt64 = 4) throws -> HcclResult {
+      try function("HcclSend", HcclSendFunction.self)(
+        memory, count, HCCL_DATA_TYPE_FP32, UInt32(peer), communicator, bench.stream)
+    }
+
+    func receive(_ memory: UnsafeMutableRawPointer, from peer: Int) throws -> HcclResult {
+      try function("HcclRecv", HcclRecvFunction.self)(
+        memory, 4, HCCL_DATA_TYPE_FP32, UInt32(peer), communicator, bench.stream)
     }
 
     func exchange(_ items: [HcclSendRecvItem]) throws -> HcclResult {
@@ -186,10 +197,79 @@ import Testing
     Mismatch(testDescription: "bytes for a buffer of") {
       try $0.allToAll($1, $2, sending: [1, 1], receiving: [1, 2])
     },
+    Mismatch(testDescription: "sends too: each waits until the other receives") { rank, memory, _ in
+      try rank.send(memory, to: 1 - rank.number)
+    },
+    Mismatch(testDescription: "HcclRecv: a deadlock: rank ") { rank, memory, _ in
+      try rank.receive(memory, from: 1 - rank.number)
+    },
+    Mismatch(testDescription: "HcclBatchSendRecv: a deadlock: rank ") { rank, memory, _ in
+      try rank.exchange([rank.item(HCCL_RECV, memory, UInt32(1 - rank.number))])
+    },
+    Mismatch(testDescription: "does another operation") { rank, memory, _ in
+      try rank.number == 0 ? rank.send(memory, to: 1) : rank.exchange([rank.item(HCCL_RECV, memory, 0)])
+    },
+    Mismatch(testDescription: "3 elements, not 4") { rank, memory, _ in
+      try rank.number == 0 ? rank.send(memory, to: 1, 3) : rank.receive(memory, from: 0)
+    },
     Mismatch(testDescription: "another operation at this place") {
       try $0.number == 0 ? $0.gather($1, $2) : $0.exchange([$0.item(HCCL_RECV, $2, 0)])
     },
   ]
+
+  @Test func `a message has come when its sender goes on, in either order of the ranks`() throws {
+    let emulator = try EmulatedCANN(devices: 2)
+    _ = try run(emulator) { rank, hosts, _ in
+      let (a, b) = (try rank.bench.allocate(64), try rank.bench.allocate(64))
+      for sender in [0, 1, 0] {
+        let status =
+          try rank.number == sender ? rank.send(a, to: 1 - sender) : rank.receive(b, from: sender)
+        #expect(status == HCCL_SUCCESS)
+      }
+      #expect(try rank.gather(a, b) == HCCL_SUCCESS)
+      #expect(try rank.bench.synchronize() == 0)
+      try hosts.barrier()
+      #expect(try rank.destroy(rank.communicator) == HCCL_SUCCESS)
+    }
+    #expect(try emulator.violations() == [])
+  }
+
+  @Test(arguments: [true, false])
+  func `ranks that wait for each other in a circle are told so at once`(_ sendFirst: Bool) throws {
+    let emulator = try EmulatedCANN(devices: 3)
+    let start = ContinuousClock.now
+    let texts = try run(emulator, 3) { rank, _, _ -> String in
+      let memory = try rank.bench.allocate(64)
+      let (next, previous) = ((rank.number + 1) % 3, (rank.number + 2) % 3)
+      #expect(
+        try (sendFirst ? rank.send(memory, to: next) : rank.receive(memory, from: previous)) == HCCL_SUCCESS)
+      #expect(try rank.bench.synchronize() != 0)
+      return try rank.message()
+    }
+    let name = sendFirst ? "HcclSend" : "HcclRecv"
+    try expectViolation(emulator, "a deadlock: rank ")
+    try expectViolation(emulator, ", rank ")
+    #expect(texts.allSatisfy { $0.contains(name) && $0.contains("a deadlock") }, "\(texts)")
+    #expect(start.duration(to: .now) < .seconds(30))
+  }
+
+  @Test func `a rank that is late is waited for`() throws {
+    let emulator = try EmulatedCANN(devices: 3)
+    _ = try run(emulator, 3) { rank, hosts, _ in
+      let (a, b) = (try rank.bench.allocate(64), try rank.bench.allocate(64))
+      // The others wait for each other's parts in turns, and for this one's.
+      if rank.number == 1 { Thread.sleep(forTimeInterval: 0.2) }
+      for _ in 0..<20 { #expect(try rank.gather(a, b) == HCCL_SUCCESS) }
+      let (next, previous) = (UInt32((rank.number + 1) % 3), UInt32((rank.number + 2) % 3))
+      for _ in 0..<20 {
+        #expect(
+          try rank.exchange([rank.item(HCCL_SEND, a, next), rank.item(HCCL_RECV, b, previous)]) == HCCL_SUCCESS)
+      }
+      #expect(try rank.bench.synchronize() == 0)
+      try hosts.barrier()
+    }
+    #expect(try emulator.violations() == [])
+  }
 
   @Test(arguments: mismatches)
   private func `ranks that do different things are told so on all ranks`(_ mismatch: Mismatch) throws {

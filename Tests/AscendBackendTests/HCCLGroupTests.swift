@@ -156,6 +156,29 @@ import Testing
     }
   }
 
+  @Test(arguments: [0, 2])
+  func `a tensor of one device is given to all`(_ root: Int) throws {
+    let emulator = try EmulatedCANN(devices: 3)
+    _ = try run(3, on: emulator) { member in
+      let mine = try member.group.rank == root ? member.numbers([5], 7) : nil
+      let tensor = try member.group.broadcast(
+        mine, shape: [5], member.backend.activationType, from: root, place: .device)
+      #expect(try member.values([tensor]) == [[7, 8, 9, 10, 11]])
+    }
+    #expect(try emulator.bytesSent() == 2 * 5 * 2)
+  }
+
+  @Test func `messages of devices that are wanted on hosts are refused, not waited for`() throws {
+    let texts = try run(2) { member -> String in
+      let parts = try (0..<2).map { try member.numbers([2], Float($0)) }
+      do {
+        _ = try member.group.allToAll(parts, receiving: [[2], [2]])
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(texts.allSatisfy { $0.contains("say where messages are wanted") }, "\(texts)")
+  }
+
   @Test func `memory of messages that nobody waits for outlives them`() throws {
     _ = try run(2, memory: .pooled) { member in
       let other = 1 - member.group.rank
@@ -182,11 +205,9 @@ import Testing
       let shape: Shape = [1, count, heads, headSize]
       return AttentionInputs(query: random.tensor(shape), key: random.tensor(shape), value: random.tensor(shape))
     }
-    let (video, text) = (inputs(videoTokens, 1), inputs(textTokens, 2))
-    let expected = try LocalJointAttention().attend(
-      video: video, text: text, on: ReferenceBackend())
-    let emulator = try EmulatedCANN(devices: layout.ranks)
-    let results = try run(layout.ranks, memory: memory, on: emulator) { member in
+
+    /// A rank's part of the result.
+    func attend(_ member: Member, _ layout: RankLayout) throws -> (video: Tensor, text: Tensor) {
       let ranks = try SequenceGroup(member.group, layout: layout)
       func share(_ inputs: AttentionInputs, _ count: Int) throws -> AttentionInputs {
         let range = ShardPlan(count: count, parts: layout.ranks).range(member.group.rank)

@@ -96,6 +96,13 @@ public final class HCCLProcessGroup: ProcessGroup {
     if outgoing.isEmpty && incoming.isEmpty {
       return try base.transfer(sending: sending, receiving: receiving, pattern: pattern)
     }
+    // Whoever wants on the host what others send from their devices waits for ever. What a rank sends itself tells it.
+    guard outgoing.count(where: { $0.destination == rank }) == incoming.count(where: { $0.source == rank }) else {
+      throw CollectiveError(
+        operation: "transfer between devices",
+        reason: "expected messages in the same place for sender and receiver, found one in the device's memory that is "
+          + "wanted in the host's, or the reverse; say where messages are wanted (MessagePlace)")
+    }
     let hostReceiving = receiving.filter { $0.place == .host }
     var host: (any PendingTransfer)?
     if !hostReceiving.isEmpty || outgoing.count < sending.count {
