@@ -50,10 +50,14 @@ struct PlanCommand: ParsableCommand {
       proposal = try run.forecaster.proposal(for: run.requests, heads: run.heads)
         .map { ProposedCommand($0, insteadOf: run.requests[0]).description }
     }
+    // What does not fit is not worth the wait.
+    let budget = proposal == nil || recalibrates ? 10.0 : 0
+    let showsWait = budget > 0 && run.planning.memory == nil && Console.hasTerminal
     let forecast = try run.forecaster.forecast(plan, run.requests, recalibrates: recalibrates) { _ in
-      // What does not fit is not worth the wait.
-      proposal == nil || recalibrates ? 10 : 0
+      if showsWait { Console.error("\u{1B}[2K\rtiming operations, for \(Int(budget)) s at most") }
+      return budget
     }
+    if showsWait { Console.error("\u{1B}[2K\r") }
     let report = ForecastReport(
       forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.planning.threads,
       proposal: proposal)
