@@ -23,8 +23,8 @@ public final class CANNLibraries: @unchecked Sendable {
     "libnnopbase.so", "libopapi_math.so", "libopapi_nn.so", "libopapi_cv.so", "libopapi_transformer.so", "libopapi.so",
     "libaclnn_ops_infer.so", "libaclnn_math.so",
   ]
-  /// By which profilers are told of ranges.
-  private static let toolNames = ["libms_tools_ext.so"]
+  /// By which profilers are told of ranges: as newer and as older releases do.
+  private static let toolNames = ["libms_tools_ext.so", "libmsprofiler.so"]
 
   /// Several devices; newer releases split communicators off.
   private static let collectiveNames = ["libhccl.so", "libhcomm.so"]

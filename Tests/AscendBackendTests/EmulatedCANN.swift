@@ -51,6 +51,9 @@ final class EmulatedCANN: @unchecked Sendable {
   /// Rules that were broken, in words.
   func violations() throws -> [String] { try lines("ascend_emulator_violations") }
 
+  /// What profilers were told.
+  func ranges() throws -> [String] { try lines("ascend_emulator_ranges") }
+
   /// What is alive, in words.
   func leaks() throws -> [String] { try lines("ascend_emulator_leaks") }
 

@@ -38,6 +38,8 @@ long ascend_emulator_violations(char *text, size_t capacity);
 long ascend_emulator_leaks(char *text, size_t capacity);
 // What profilers were told: ranges that have ended and marks in their order, then ranges under way. Returns their number.
 long ascend_emulator_ranges(char *text, size_t capacity);
+// Says whether a profiler records, as it does at the start; stamps (aclprof…) exist only then.
+void ascend_emulator_record_ranges(int records);
 // How many bytes devices of this process have sent to others.
 uint64_t ascend_emulator_bytes_sent(void);
 // How often an operator ran.

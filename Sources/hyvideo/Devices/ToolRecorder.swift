@@ -13,6 +13,11 @@ final class ToolRecorder: ForwardRecorder {
     (self.base, self.ranges) = (base, ranges)
   }
 
+  /// Ends what a failure has left open: nobody else will.
+  deinit {
+    for (_, range) in open.withLock({ $0 }).reversed() { ranges.finish(range) }
+  }
+
   func begin(_ span: RunSpan, _ name: String) {
     base.begin(span, name)
     let range = ranges.begin(name)
