@@ -75,6 +75,7 @@ struct BenchCommand: ParsableCommand {
     let (request, layout, file) = try session.together { try RefusedBeforeWork.checking { try checked(session) } }
     if layout.ranks > 1 { return try run(request, on: session, layout) }
     let device = try session.together { try RefusedBeforeWork.checking { try self.device.open(session) } }
+    device.tellWarnings(session)
     let context = ForwardContext(backend: request.kind.backend(of: device.backends(streamsWeights: false)))
     let timer = BenchmarkTimer(threads: device.threads)
     let work = try BenchmarkWork.prepare(request, weights: file, in: context)
@@ -119,6 +120,7 @@ struct BenchCommand: ParsableCommand {
         return try self.device.open(session)
       }
     }
+    device.tellWarnings(session)
     let backends = device.backends(streamsWeights: false)
     var types = Set<DType>()
     let each = [backends.transformer, backends.textEncoders, backends.autoencoder].filter {
@@ -142,6 +144,7 @@ struct BenchCommand: ParsableCommand {
       benchmark = try RankBenchmark(session, layout: layout, threads: threads)
     } else {
       all = try session.together { try RefusedBeforeWork.checking { try device.open(session) } }
+      all.tellWarnings(session)
       benchmark = try session.together { try RankBenchmark(session, layout: layout, on: all) }
     }
     /// Of one of the cards, or of the processor that ranks share.

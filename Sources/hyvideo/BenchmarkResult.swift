@@ -33,6 +33,8 @@ struct BenchmarkResult: Encodable {
   let dtype: String
   /// The type of the transformer's activations.
   let precision: String
+  /// What is to be known of the device; nil for nothing.
+  let warnings: [String]?
   let threads: Int
   let runs: Int
   /// Medians; nil for the peak itself. Processor time is that of all threads together.
@@ -55,7 +57,7 @@ struct BenchmarkResult: Encodable {
   var ranks: RankBenchmarkResult?
 
   enum CodingKeys: String, CodingKey {
-    case kind, device, shape, dtype, precision, threads, runs, gflops, overhead, ranks
+    case kind, device, shape, dtype, precision, threads, runs, gflops, overhead, ranks, warnings
     case secondsMedian = "seconds_median"
     case processorSecondsMedian = "processor_seconds_median"
     case peakGflops = "peak_gflops"
@@ -77,6 +79,7 @@ struct BenchmarkResult: Encodable {
     peakRSSBytes: Int, dtype: String? = nil, overhead: BenchmarkOverhead? = nil, device: any ComputeDevice
   ) {
     precision = device.precisions.transformer.word
+    warnings = device.warnings.isEmpty ? nil : device.warnings
     self.overhead = overhead
     self.device = device.name
     kind = request.kind.rawValue

@@ -136,7 +136,9 @@ struct CalibrateCommand: ParsableCommand {
     request.negativePrompt = negPrompt ?? request.negativePrompt
     try request.validate()
     if let plot { try Plot.checkOutput(plot) }
-    return (model, try device.open(RankSession.alone), prompts, request, try GeneratePlan.digest(of: model))
+    let opened = try device.open(RankSession.alone)
+    opened.tellWarnings(RankSession.alone)
+    return (model, opened, prompts, request, try GeneratePlan.digest(of: model))
   }
 }
 

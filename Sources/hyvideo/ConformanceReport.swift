@@ -31,6 +31,7 @@ struct ConformanceReport: Encodable {
 
   let device: String
   let components: [String: String]
+  let warnings: [String]
   let version = ProgramVersion.current
   let rows: [Row]
   let agreeing: Int
@@ -42,6 +43,7 @@ struct ConformanceReport: Encodable {
   init(_ device: any ComputeDevice, on backends: [any Backend], progress: (String) -> Void) {
     self.device = device.name
     components = device.components
+    warnings = device.warnings
     rows = backends.flatMap { backend in
       ConformanceCase.all.map { conformance in
         progress("\(backend.activationType): \(conformance.name)")

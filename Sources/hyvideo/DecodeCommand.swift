@@ -68,7 +68,9 @@ struct DecodeCommand: ParsableCommand {
     parts.autoencoder = checkpoint.vaePath ?? (checkpoint.model == nil ? run?.details["vae_path"] : nil)
     let model = try AutoencoderFolder(
       checkpoint.model ?? run?.details["model"] ?? DemoModel.locate(), parts: parts)
-    let backends = try device.open(RankSession.alone).backends(streamsWeights: false)
+    let opened = try device.open(RankSession.alone)
+    for warning in opened.warnings { observer.warn(warning) }
+    let backends = opened.backends(streamsWeights: false)
     let decoder = LatentDecoder(model, in: backends.contexts(), observer: observer)
     let size = try decoder.checkLatents(tensor, named: latents)
     try decoder.verify()

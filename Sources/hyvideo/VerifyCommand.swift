@@ -108,6 +108,7 @@ struct VerifyCommand: ParsableCommand {
       try RankSharing($0, usesGuidance: request.usesGuidance, model: model, session: session)
     }
     let device = try self.device.open(session, threads: sharings[0].threads)
+    device.tellWarnings(session)
     let contexts = device.backends(streamsWeights: false).contexts()
     try VideoPipeline(model, in: contexts, observer: RunObserver(.none, isMuted: true)).verify([request])
     return VerificationPlan(

@@ -189,6 +189,23 @@ import Testing
     #expect(try emulator.report(processes: chip == "Ascend310P3" ? 3 : 2) == [])
   }
 
+  @Test func `measurements on a chip whose limits are not known have the warning`() throws {
+    let folder = TemporaryFolder()
+    let bench = [
+      "bench", "linear", "--device", "ascend", "--tokens", "8", "--width", "16", "--outputs", "16", "--json",
+    ]
+    for (chip, count) in [("Ascend310P3", 1), ("Ascend910B4", 0)] {
+      let emulator = EmulatedDevices(report: folder.path(chip), ["CHIP": chip])
+      let result = try Program.run(bench, environment: emulator.environment)
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(
+        result.errors.split(separator: "\n").count { $0.hasPrefix("warning: the chip") } == count, "\(result.errors)")
+      let object = try #require(try JSONValue(bytes: Array(result.output.utf8), file: "output").object)
+      #expect(object["warnings"]?.array?.count ?? 0 == count)
+      #expect(try emulator.report() == [])
+    }
+  }
+
   @Test func `where there are no NPUs, the places that were searched are named`() throws {
     let environment = ["HYVIDEO_CANN_LIBRARY_PATH": "/nowhere"]
     let list = try Program.run(["devices"], environment: environment)
@@ -262,6 +279,7 @@ import Testing
     let table = try #require(try JSONValue(bytes: Array(result.output.utf8), file: "output").object)
     let rows = table["rows"]?.array?.compactMap(\.object) ?? []
     #expect(rows.count > 1000 && table["agreeing"]?.int == rows.count)
+    #expect(table["warnings"]?.array?.isEmpty == true && !result.errors.contains("warning"))
     #expect(Set(rows.compactMap { $0["dtype"]?.string }) == ["bf16", "fp16"])
     let operations = Set(rows.compactMap { $0["operation"]?.string })
     #expect(
@@ -271,9 +289,10 @@ import Testing
 
   @Test func `a conformance table shows what differs, and ends with 1`() throws {
     let folder = TemporaryFolder()
-    let emulator = EmulatedDevices(report: folder.path("report"), ["FAIL_KERNEL": "5"])
+    let emulator = EmulatedDevices(report: folder.path("report"), ["FAIL_KERNEL": "5", "CHIP": "Ascend310P3"])
     let result = try Program.run(
       ["bench", "--device", "ascend", "--conformance"], environment: emulator.environment)
+    #expect(result.errors.contains("warning: the chip Ascend310P3 is not"), "\(result.errors)")
     #expect(result.status == 1 && result.output.contains("failed"), "\(result.errors)")
     #expect(result.output.contains("the kernel failed, on demand"))
   }

@@ -51,6 +51,12 @@ protocol ComputeDevice: AnyObject {
 extension ComputeDevice {
   var warnings: [String] { [] }
   func group(_ hosts: any ProcessGroup) -> any ProcessGroup { hosts }
+
+  /// Prints the warnings, on the first of the ranks: for commands that keep no record of a run.
+  func tellWarnings(_ session: RankSession) {
+    if session.isFirst { for warning in warnings { Console.error("warning: \(warning)\n") } }
+  }
+
   func takeMemoryPeak() -> Int? { nil }
   func recorder(_ base: any ForwardRecorder) -> any ForwardRecorder { base }
   func clock() -> (any DeviceClock)? { nil }
