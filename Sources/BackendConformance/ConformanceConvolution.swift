@@ -4,7 +4,8 @@ import TensorOps
 extension ConformanceCase {
   /// Causal convolutions.
   public static let convolution =
-    convolutionShapes + convolutionUpsamplings + convolutionFormats + convolutionViews + normalizedConvolutions
+    convolutionShapes + convolutionTiles + convolutionUpsamplings + convolutionFormats + convolutionViews
+    + normalizedConvolutions
 
   /// What a convolution is asked to do: `input` is `[B, C, F, H, W]`.
   private struct Problem: Sendable {
@@ -70,6 +71,18 @@ extension ConformanceCase {
       Problem(input: [1, 4, 3, 65, 2], outputs: 5, kernel: kernel),
     ].map(\.conformance)
   }
+
+  /// Wide enough to be computed in tiles of pixels: clips of odd extents, of more than one block along every axis, of more than one
+  /// group of outputs, and as small as they get.
+  private static let convolutionTiles = [
+    Problem(input: [1, 64, 1, 2, 2], outputs: 64),
+    Problem(input: [1, 64, 1, 1, 9], outputs: 64),
+    Problem(input: [2, 64, 7, 5, 3], outputs: 80, hasBias: false, hasResidual: true),
+    Problem(input: [1, 80, 2, 9, 35], outputs: 256, hasResidual: true),
+    Problem(input: [1, 64, 2, 37, 19], outputs: 64, slicedAxis: 3),
+    Problem(input: [1, 272, 1, 20, 18], outputs: 64, format: .bfloat16),
+    Problem(input: [2, 64, 8, 3, 6], outputs: 64, hasResidual: true, groups: 16),
+  ].map(\.conformance)
 
   private static let convolutionUpsamplings = [(1, 2), (2, 2), (2, 1)].flatMap { (time, space) in
     [1, 2, 5].flatMap { frames in

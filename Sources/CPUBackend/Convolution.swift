@@ -28,15 +28,7 @@ extension CPUBackend {
     if outputs == 0 { return result }
     let added = residual.map { channelsLast($0) }
     let biases = try bias?.widened(count: outputs, "causalConvolution") ?? zeros(outputs)
-    let clip = Clip(input)
-    if outputs <= NarrowConvolution.mostOutputs && upsampling == .none {
-      try NarrowConvolution(weight, input: clip, bias: biases, residual: added, result: result).run(on: pool)
-    } else {
-      try SlabConvolution(
-        weight, input: clip, norm: nil, bias: biases, upsampling: upsampling, residual: added, result: result,
-        convolutions, pool
-      ).run(on: pool)
-    }
+    try convolve(input, norm: nil, weight, bias: biases, upsampling, residual: added, to: result)
     return result
   }
 
@@ -58,12 +50,30 @@ extension CPUBackend {
     let result = Tensor(uninitialized: [shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
     let added = residual.map { channelsLast($0) }
     let biases = try bias?.widened(count: outputs, "causalConvolution") ?? zeros(outputs)
-    try SlabConvolution(
-      weight, input: Clip(input), norm: SlabConvolution.Norm(factors: factors, activation: norm.activation),
-      bias: biases,
-      upsampling: .none, residual: added, result: result, convolutions, pool
-    ).run(on: pool)
+    try convolve(
+      input, norm: InputNorm(factors: factors, activation: norm.activation), weight, bias: biases, .none,
+      residual: added, to: result)
     return result
+  }
+
+  /// The way that is the fastest for the extents.
+  private func convolve(
+    _ x: Tensor, norm: InputNorm?, _ weight: Weight, bias: Scratch, _ upsampling: Upsampling, residual: Tensor?,
+    to result: Tensor
+  ) throws(BackendError) {
+    let (input, outputs) = (Clip(x), weight.shape[0])
+    if outputs <= NarrowConvolution.mostOutputs && upsampling == .none {
+      try NarrowConvolution(weight, input: input, bias: bias, residual: residual, result: result).run(on: pool)
+    } else if let extents = WinogradExtents(taps: weight.shape[2], upsampling: upsampling, outputs: outputs, x) {
+      try WinogradConvolution(
+        extents, weight, input: input, norm: norm, bias: bias, residual: residual, result: result, convolutions, pool
+      ).run(on: pool)
+    } else {
+      try SlabConvolution(
+        weight, input: input, norm: norm, bias: bias, upsampling: upsampling, residual: residual, result: result,
+        convolutions, pool
+      ).run(on: pool)
+    }
   }
 
   /// A kernel of one element is a linear layer over all positions; repetition may as well follow it.
@@ -109,6 +119,17 @@ extension CPUBackend {
   func channelsLast(_ x: Tensor) -> Tensor {
     let view = x.permuted([0, 2, 3, 4, 1])
     return view.isContiguous ? x : copied(view).permuted([0, 4, 1, 2, 3])
+  }
+}
+
+/// A normalization of a convolution's input: factors of all batch items.
+struct InputNorm {
+  let factors: Scratch
+  let activation: Activation
+
+  func normalization(item: Int, channels: Int) -> ChannelNormalization {
+    ChannelNormalization(
+      factors: UnsafePointer(factors.floats + item * 3 * channels), channels: channels, activation: activation)
   }
 }
 

@@ -38,23 +38,23 @@ final class ConvolutionPrimitive: @unchecked Sendable {
     onednn_convolution_same_weights(&convolution, &other.convolution)
   }
 
-  /// Brings a row-major kernel `[O, C, T, H, W]` into the layout that the convolution wants.
-  func pack(_ kernel: UnsafePointer<Float>) throws(BackendError) -> Scratch {
-    let packed = Scratch(byteCount: weightBytes)
+  /// Brings a row-major kernel `[O, C, T, H, W]` into the layout that the convolution wants, `weightBytes` long.
+  func pack(_ kernel: UnsafePointer<Float>, to packed: UnsafeMutablePointer<Float>) throws(BackendError) {
     OneDNN.useCallingThreadOnly()
-    let status = onednn_convolution_pack(
-      engine, &convolution, Int32(key.channels), Int32(key.outputs), key.kernel.list, kernel, packed.bytes)
+    let status = withUnsafePointer(to: convolution) {
+      onednn_convolution_pack(
+        engine, $0, Int32(key.channels), Int32(key.outputs), key.kernel.list, kernel, packed)
+    }
     try OneDNN.check(status, "convolution weights")
-    return packed
   }
 
   /// Convolves a dense window `[T, H, W, C]` into a dense result `[T', H', W', O]`, on the calling thread.
   func run(
-    _ source: UnsafePointer<Float>, weights: Scratch, bias: UnsafePointer<Float>,
+    _ source: UnsafePointer<Float>, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>,
     to result: UnsafeMutablePointer<Float>, scratch: UnsafeMutableRawPointer
   ) throws(BackendError) {
     let status = withUnsafePointer(to: convolution) {
-      onednn_convolution_run(engine, $0, source, weights.bytes, bias, result, scratch)
+      onednn_convolution_run(engine, $0, source, weights, bias, result, scratch)
     }
     try OneDNN.check(status, "convolution")
   }
@@ -81,6 +81,12 @@ extension KernelExtents {
   fileprivate var list: [Int32] { [Int32(time), Int32(height), Int32(width)] }
 }
 
+/// What a weight is packed for.
+enum PackedForm: Hashable {
+  case phase(ConvolutionPhase)
+  case winograd
+}
+
 /// Convolutions and packed weights, kept for the next call with the same weight and extents.
 final class ConvolutionCache: Sendable {
   private struct WeightKey: Hashable {
@@ -88,7 +94,7 @@ final class ConvolutionCache: Sendable {
     let offset: Int
     let type: DType
     let shape: Shape
-    let phase: ConvolutionPhase
+    let form: PackedForm
   }
 
   private struct PackedWeight: @unchecked Sendable {
@@ -144,9 +150,63 @@ final class ConvolutionCache: Sendable {
   func weights(
     _ weight: Weight, _ phase: ConvolutionPhase, for primitive: ConvolutionPrimitive, on pool: WorkerPool
   ) throws(BackendError) -> Scratch {
+    try kept(weight, .phase(phase), for: primitive) { () throws(BackendError) in
+      let matrix = try WeightMatrix(weight, "causalConvolution")
+      let taps = weight.shape[2]
+      let volume = phase.kernel.time * phase.kernel.height * phase.kernel.width
+      let folded = Scratch(count: matrix.rows * weight.shape[1] * volume)
+      let grain = CPUBackend.rowGrain(matrix.columns)
+      pool.parallelRanges(count: matrix.rows, grain: grain, scratch: matrix.columns) { rows, kernels in
+        for row in rows {
+          matrix.widen(rows: row..<row + 1, columns: 0..<matrix.columns, to: kernels, stride: matrix.columns)
+          phase.fold(kernels, rows: weight.shape[1], taps: taps, to: folded.floats + row * weight.shape[1] * volume)
+        }
+      }
+      let packed = Scratch(byteCount: primitive.weightBytes)
+      try primitive.pack(UnsafePointer(folded.floats), to: packed.floats)
+      return withExtendedLifetime(folded) { packed }
+    }
+  }
+
+  /// The weight `[O, C, 3, 3, 3]` transformed, group by group of outputs and position by position, in the layout that the products
+  /// want.
+  func winogradWeights(
+    _ weight: Weight, _ extents: WinogradExtents, for primitive: ConvolutionPrimitive, on pool: WorkerPool
+  ) throws(BackendError) -> Scratch {
+    try kept(weight, .winograd, for: primitive) { () throws(BackendError) in
+      let matrix = try WeightMatrix(weight, "causalConvolution")
+      let positions = WinogradExtents.positions * WinogradExtents.positions
+      let folded = Scratch(count: extents.foldedCount)
+      let packed = Scratch(count: extents.packedCount(weightBytes: primitive.weightBytes))
+      let stride = extents.packedStride(weightBytes: primitive.weightBytes)
+      let (kernels, part) = (3 * extents.channels, extents.group * 3 * extents.channels)
+      for group in 0..<extents.groups {
+        pool.parallelRanges(
+          count: extents.group, grain: CPUBackend.rowGrain(matrix.columns), scratch: matrix.columns
+        ) { rows, wide in
+          for row in rows {
+            let output = group * extents.group + row
+            matrix.widen(rows: output..<output + 1, columns: 0..<matrix.columns, to: wide, stride: matrix.columns)
+            WinogradKernel.transform(wide, rows: kernels, to: folded.floats + row * kernels, stride: part)
+          }
+        }
+        try pool.parallel(count: positions) { (position) throws(BackendError) in
+          try primitive.pack(
+            UnsafePointer(folded.floats + position * part),
+            to: packed.floats + (group * positions + position) * stride)
+        }
+      }
+      return withExtendedLifetime(folded) { packed }
+    }
+  }
+
+  /// What is kept of a weight in a form, or else is made now.
+  private func kept(
+    _ weight: Weight, _ form: PackedForm, for primitive: ConvolutionPrimitive, make: () throws(BackendError) -> Scratch
+  ) throws(BackendError) -> Scratch {
     let key = WeightKey(
       storage: ObjectIdentifier(weight.tensor.storage), offset: weight.tensor.offset, type: weight.dtype,
-      shape: weight.shape, phase: phase)
+      shape: weight.shape, form: form)
     let kept: Scratch? = state.withLock { state in
       state.clock += 1
       state.weights[key]?.removeAll { $0.storage !== weight.tensor.storage }
@@ -156,21 +216,7 @@ final class ConvolutionCache: Sendable {
       return state.weights[key]?[index].packed
     }
     if let kept { return kept }
-
-    let matrix = try WeightMatrix(weight, "causalConvolution")
-    let taps = weight.shape[2]
-    let volume = phase.kernel.time * phase.kernel.height * phase.kernel.width
-    let folded = Scratch(count: matrix.rows * weight.shape[1] * volume)
-    let grain = CPUBackend.rowGrain(matrix.columns)
-    pool.parallelRanges(count: matrix.rows, grain: grain, scratch: matrix.columns) { rows, kernels in
-      for row in rows {
-        matrix.widen(rows: row..<row + 1, columns: 0..<matrix.columns, to: kernels, stride: matrix.columns)
-        phase.fold(kernels, rows: weight.shape[1], taps: taps, to: folded.floats + row * weight.shape[1] * volume)
-      }
-    }
-    let packed = try withExtendedLifetime(folded) { () throws(BackendError) in
-      try primitive.pack(UnsafePointer(folded.floats))
-    }
+    let packed = try make()
     state.withLock { state in
       let entry = PackedWeight(
         storage: weight.tensor.storage, primitive: primitive, packed: packed, lastUse: state.clock)

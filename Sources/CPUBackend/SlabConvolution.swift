@@ -11,14 +11,8 @@ struct SlabConvolution {
     let last: (primitive: ConvolutionPrimitive, weights: Scratch)
   }
 
-  /// A normalization of the input: factors of all batch items.
-  struct Norm {
-    let factors: Scratch
-    let activation: Activation
-  }
-
   private let input: Clip
-  private let norm: Norm?
+  private let norm: InputNorm?
   private let bias: Scratch
   private let residual: Clip?
   private let result: Clip
@@ -45,7 +39,7 @@ struct SlabConvolution {
   }
 
   init(
-    _ weight: Weight, input: Clip, norm: Norm?, bias: Scratch, upsampling: Upsampling, residual: Tensor?,
+    _ weight: Weight, input: Clip, norm: InputNorm?, bias: Scratch, upsampling: Upsampling, residual: Tensor?,
     result: Tensor, _ cache: ConvolutionCache, _ pool: WorkerPool
   ) throws(BackendError) {
     self.input = input
@@ -117,11 +111,7 @@ struct SlabConvolution {
     let part = band == bands - 1 ? steps[0].last : steps[0].full
     let (lines, columns) = (phase.row.window(of: rows), phase.column.window(of: 0..<input.width))
     let frameCount = lines.count * columns.count * input.channels
-    let norm = norm.map {
-      ChannelNormalization(
-        factors: UnsafePointer($0.factors.floats + item * 3 * input.channels), channels: input.channels,
-        activation: $0.activation)
-    }
+    let norm = norm?.normalization(item: item, channels: input.channels)
     let kept = phase.kernel.time - 1
     for frame in frames {
       // What is new in the window: all of it, or its last frame.
@@ -138,7 +128,7 @@ struct SlabConvolution {
         place.update(
           from: residual.row(item, frame, rows.lowerBound), count: rows.count * input.width * result.channels)
       }
-      try part.primitive.run(window, weights: part.weights, bias: bias.floats, to: place, scratch: work)
+      try part.primitive.run(window, weights: part.weights.floats, bias: bias.floats, to: place, scratch: work)
     }
   }
 
@@ -161,7 +151,7 @@ struct SlabConvolution {
           columns: phase.column.window(of: 0..<input.width), to: window)
         loaded = phase
       }
-      try part.primitive.run(window, weights: part.weights, bias: bias.floats, to: small, scratch: work)
+      try part.primitive.run(window, weights: part.weights.floats, bias: bias.floats, to: small, scratch: work)
       scatter(small, rows, item: item, frame: target, phase)
     }
   }

@@ -26,6 +26,8 @@ extension CPUPlanningBackend {
       reads: x.byteCount + (residual?.byteCount ?? 0), writes: result.byteCount)
     if outputs <= NarrowConvolution.mostOutputs && upsampling == .none {
       narrow(input, weight)
+    } else if let extents = WinogradExtents(taps: taps, upsampling: upsampling, outputs: outputs, input) {
+      try winograd(weight, extents)
     } else {
       try slab(input, weight, upsampling, accumulates: residual != nil)
     }
@@ -93,7 +95,13 @@ extension CPUPlanningBackend {
           of: ConvolutionPrimitive.Key(
             channels: channels, outputs: weight.shape[0], kernel: phase.kernel,
             result: KernelExtents(time: 1, height: height, width: width), accumulates: isDirect && accumulates))
-        pack(weight, phase, byteCount: needed.weightBytes)
+        let volume = phase.kernel.time * phase.kernel.height * phase.kernel.width
+        pack(weight, .phase(phase), byteCount: needed.weightBytes) {
+          let folded = self.scratch(weight.shape[0] * weight.shape[1] * volume)
+          let columns = weight.shape.count / weight.shape[0]
+          tasks(pool.rangeCount(count: weight.shape[0], grain: CPUBackend.rowGrain(columns)), columns)
+          return folded
+        }
         working = max(working, needed.scratchBytes)
       }
     }
@@ -102,6 +110,21 @@ extension CPUPlanningBackend {
       workBytes: working)
     tasks(slices * bands, scratch.count)
   }
+
+  private func winograd(_ weight: Weight, _ extents: WinogradExtents) throws(BackendError) {
+    let full = try backend.convolutions.memory(of: extents.key(frames: extents.chunk))
+    let last = try backend.convolutions.memory(of: extents.key(frames: extents.lastChunk))
+    pack(weight, .winograd, byteCount: 4 * extents.packedCount(weightBytes: full.weightBytes)) {
+      let folded = scratch(extents.foldedCount)
+      let columns = weight.shape.count / weight.shape[0]
+      tasks(pool.rangeCount(count: extents.group, grain: CPUBackend.rowGrain(columns)), columns)
+      tasks(WinogradExtents.positions * WinogradExtents.positions, 0)
+      return folded
+    }
+    let biases = scratch(extents.outputs + extents.group)
+    tasks(extents.tasks, extents.scratchCount(workBytes: max(full.scratchBytes, last.scratchBytes)))
+    withExtendedLifetime(biases) {}
+  }
 }
 
 /// The packed weights that the convolution cache would hold.
@@ -109,7 +132,7 @@ struct PackedPlans {
   struct Key: Hashable {
     let storage: ObjectIdentifier
     let offset: Int
-    let phase: ConvolutionPhase
+    let form: PackedForm
   }
 
   /// A class, since weak references are dear to copy and all entries are looked at for each new one.
@@ -128,10 +151,11 @@ struct PackedPlans {
 }
 
 extension CPUPlanningBackend {
-  /// A weight's packed form for a phase: made at its first use, kept within the cache's bound.
-  private func pack(_ weight: Weight, _ phase: ConvolutionPhase, byteCount: Int) {
+  /// A weight's packed form: made at its first use, kept within the cache's bound.
+  /// - Parameter fold: what is needed while it is made, and until it is.
+  private func pack(_ weight: Weight, _ form: PackedForm, byteCount: Int, fold: () -> PlannedStorage) {
     let key = PackedPlans.Key(
-      storage: ObjectIdentifier(weight.tensor.storage), offset: weight.tensor.offset, phase: phase)
+      storage: ObjectIdentifier(weight.tensor.storage), offset: weight.tensor.offset, form: form)
     let isKnown = packed.withLock { plans in
       plans.clock += 1
       if plans.entries[key]?.storage !== weight.tensor.storage { plans.entries[key] = nil }
@@ -139,10 +163,7 @@ extension CPUPlanningBackend {
       return plans.entries[key] != nil
     }
     if isKnown { return }
-    let volume = phase.kernel.time * phase.kernel.height * phase.kernel.width
-    let folded = scratch(weight.shape[0] * weight.shape[1] * volume)
-    let columns = weight.shape.count / weight.shape[0]
-    tasks(pool.rangeCount(count: weight.shape[0], grain: CPUBackend.rowGrain(columns)), columns)
+    let folded = fold()
     let storage = memory.scratch(byteCount: byteCount)
     withExtendedLifetime(folded) {}
     packed.withLock { plans in
