@@ -32,56 +32,66 @@ extension CPUBackend {
       validKeys.count == batch && validKeys.allSatisfy { (0...keyCount).contains($0) },
       "attention: valid keys \(validKeys) for \(batch) items of \(keyCount) keys")
 
-    let keys = keyValues.map { (HeadRows($0.key, in: self), HeadRows($0.value, in: self)) }
+    let keyTensors = keyValues.map { (keys: withDenseHeads($0.key), values: withDenseHeads($0.value)) }
+    let queryTensors = queries.map { withDenseHeads($0) }
     let extents = try AttentionExtents(
       size: size, longestQueries: queries.map { $0.shape[1] }.max() ?? 0,
       longestKeys: keyValues.map { $0.key.shape[1] }.max() ?? 0, threads: pool.threads, precision: precision, products)
     var outputs: [AttentionOutput] = []
     var groups: [AttentionGroup] = []
     var position = 0
-    for query in queries {
+    for query in queryTensors {
       let output = AttentionOutput(
         values: Tensor(uninitialized: query.shape),
         logSumExp: logSumExp ? Tensor(uninitialized: [batch, heads, query.shape[1]]) : nil)
       groups.append(
         AttentionGroup(
-          queries: HeadRows(query, in: self), keyValues: keys, result: HeadRows(output.values, in: self),
-          logSumExp: output.logSumExp?.floats, scale: scale, firstPosition: position, causalBlock: mask.causalBlock,
-          validKeys: validKeys))
+          queries: HeadRows(query), result: HeadRows(output.values), logSumExp: output.logSumExp?.floats,
+          scale: scale, firstPosition: position, causalBlock: mask.causalBlock))
       position += query.shape[1]
       outputs.append(output)
     }
-    try AttentionSchedule(groups, batch: batch, extents).run(on: pool, products)
+    // The groups hold addresses only.
+    try withExtendedLifetime((keyTensors, queryTensors, outputs)) { () throws(BackendError) in
+      let keys = keyTensors.map { (keys: HeadRows($0.keys), values: HeadRows($0.values)) }
+      try AttentionSchedule(groups, keys, validKeys: validKeys, extents).run(on: pool, products)
+    }
     return outputs
+  }
+
+  /// The tensor `[B, L, N, D]` as it is where heads are dense and tokens do not overlap, else a copy.
+  private func withDenseHeads(_ x: Tensor) -> Tensor {
+    x.hasDenseRows && (x.shape[1] <= 1 || x.strides[1] >= x.shape[3]) ? x : copied(x)
   }
 }
 
-/// A tensor `[B, L, N, D]` read as one matrix `[L, D]` per batch item and head.
+/// A tensor `[B, L, N, D]` read as one matrix `[L, D]` per batch item and head. It holds addresses, and the tensor has to outlive it:
+/// the innermost loops of all threads read it, and counting references to one tensor there took a quarter of their time.
 struct HeadRows {
-  let tensor: Tensor
+  private let first: UnsafeMutablePointer<Float>
+  private let itemStride: Int
+  private let headStride: Int
   /// The distance of neighbouring tokens.
   let stride: Int
+  let tokens: Int
+  let heads: Int
+  let size: Int
 
-  /// Takes the tensor as it is where heads are dense and tokens do not overlap, else a copy.
-  init(_ tensor: Tensor, in backend: CPUBackend) {
-    let fits = tensor.hasDenseRows && (tensor.shape[1] <= 1 || tensor.strides[1] >= tensor.shape[3])
-    self.tensor = fits ? tensor : backend.copied(tensor)
-    stride = max(self.tensor.strides[1], tensor.shape[3], 1)
+  init(_ tensor: Tensor) {
+    first = tensor.floats
+    (itemStride, headStride) = (tensor.strides[0], tensor.strides[2])
+    (tokens, heads, size) = (tensor.shape[1], tensor.shape[2], tensor.shape[3])
+    stride = max(tensor.strides[1], size, 1)
   }
 
-  var tokens: Int { tensor.shape[1] }
-  var heads: Int { tensor.shape[2] }
-  var size: Int { tensor.shape[3] }
-
   func address(_ item: Int, _ head: Int, _ token: Int) -> UnsafeMutablePointer<Float> {
-    tensor.floats + item * tensor.strides[0] + head * tensor.strides[2] + token * tensor.strides[1]
+    first + item * itemStride + head * headStride + token * stride
   }
 }
 
 /// What the tasks of one tensor of queries share.
-final class AttentionGroup {
+struct AttentionGroup {
   let queries: HeadRows
-  let keyValues: [(keys: HeadRows, values: HeadRows)]
   let result: HeadRows
   /// `[B, N, L]`
   let logSumExp: UnsafeMutablePointer<Float>?
@@ -89,26 +99,4 @@ final class AttentionGroup {
   /// The position of the first query among all queries.
   let firstPosition: Int
   let causalBlock: Int?
-  let validKeys: [Int]
-
-  init(
-    queries: HeadRows, keyValues: [(HeadRows, HeadRows)], result: HeadRows, logSumExp: UnsafeMutablePointer<Float>?,
-    scale: Float, firstPosition: Int, causalBlock: Int?, validKeys: [Int]
-  ) {
-    self.queries = queries
-    self.keyValues = keyValues.map { (keys: $0.0, values: $0.1) }
-    self.result = result
-    self.logSumExp = logSumExp
-    self.scale = scale
-    self.firstPosition = firstPosition
-    self.causalBlock = causalBlock
-    self.validKeys = validKeys
-  }
-
-  /// How many keys, from the first, a query sees: every mask hides the end of the sequence.
-  func visibleKeys(item: Int, token: Int) -> Int {
-    let valid = validKeys[item]
-    guard let causalBlock else { return valid }
-    return min(valid, ((firstPosition + token) / causalBlock + 1) * causalBlock)
-  }
 }

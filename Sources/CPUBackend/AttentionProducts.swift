@@ -54,20 +54,22 @@ struct RegisterProducts: AttentionProducts {
   }
 
   func score(_ part: Int, _ tile: Range<Int>, columns: Int, to scores: UnsafeMutablePointer<Float>) {
+    let panels = head.keys(part, from: tile.lowerBound)
     for column in stride(from: 0, to: columns, by: RegisterTile.columns) {
       RegisterTile.multiply(
-        queries, rowStride: size, rows: rows, head.keys(part, from: tile.lowerBound + column), inner: size,
-        into: scores + column, resultStride: scoreStride)
+        queries, rowStride: size, rows: rows, panels + column * size, inner: size, into: scores + column,
+        resultStride: scoreStride)
     }
   }
 
   func add(
     _ part: Int, _ tile: Range<Int>, columns: Int, weights: UnsafePointer<Float>, to sums: UnsafeMutablePointer<Float>
   ) {
+    let panels = head.values(part, tile: tile.lowerBound)
     for panel in 0..<sumStride / RegisterTile.columns {
       RegisterTile.multiply(
-        weights, rowStride: scoreStride, rows: rows, head.values(part, panel: panel, from: tile.lowerBound),
-        inner: columns, adds: true, into: sums + panel * RegisterTile.columns, resultStride: sumStride)
+        weights, rowStride: scoreStride, rows: rows, panels.first + panel * panels.stride, inner: columns, adds: true,
+        into: sums + panel * RegisterTile.columns, resultStride: sumStride)
     }
   }
 }

@@ -20,11 +20,17 @@ struct AttentionSchedule {
   /// Floats that a task needs at most.
   private let scratch: Int
 
-  /// - Parameter groups: the tensors of queries, at least one.
-  init(_ groups: [AttentionGroup], batch: Int, _ extents: AttentionExtents) {
+  /// - Parameters:
+  ///   - groups: the tensors of queries, at least one.
+  ///   - validKeys: how many keys, from the first, the queries of each batch item may see.
+  init(
+    _ groups: [AttentionGroup], _ keyValues: [(keys: HeadRows, values: HeadRows)], validKeys: [Int],
+    _ extents: AttentionExtents
+  ) {
     self.extents = extents
-    keyValues = groups[0].keyValues
+    self.keyValues = keyValues
     keyHeads = keyValues[0].keys.heads
+    let batch = validKeys.count
     let heads = groups[0].queries.heads
     let sharing = heads / keyHeads
     let chunks = keyValues.enumerated().flatMap { (part, pair) in
@@ -40,7 +46,8 @@ struct AttentionSchedule {
       for head in 0..<sharing {
         for (group, tokens) in tiles {
           let task = AttentionTask(
-            group: group, item: index / keyHeads, head: index % keyHeads * sharing + head, tokens: tokens)
+            group: group, item: index / keyHeads, head: index % keyHeads * sharing + head, tokens: tokens,
+            validKeys: validKeys[index / keyHeads])
           tasks.append(.attend(head: index, task))
         }
       }

@@ -13,11 +13,19 @@ struct AttentionTask {
   let item: Int
   let head: Int
   let tokens: Range<Int>
+  /// How many keys, from the first, the queries may see.
+  let validKeys: Int
+
+  /// How many of them a query sees: every mask hides the end of the sequence.
+  private func visibleKeys(token: Int) -> Int {
+    guard let causalBlock = group.causalBlock else { return validKeys }
+    return min(validKeys, ((group.firstPosition + token) / causalBlock + 1) * causalBlock)
+  }
 
   /// With products in registers.
   func run(_ packed: PackedHead, _ extents: AttentionExtents, _ memory: UnsafeMutablePointer<Float>) {
     let products = RegisterProducts(self, packed, memory: memory, scoreStride: extents.keyTile)
-    run(products, extents, memory + products.rows * extents.size)
+    run(products, packed.keyValues, extents, memory + products.rows * extents.size)
   }
 
   /// With oneDNN's products.
@@ -26,26 +34,27 @@ struct AttentionTask {
     _ memory: UnsafeMutablePointer<Float>
   ) throws(BackendError) {
     let products = LibraryProducts(self, dense, cache, extents, memory: memory)
-    try run(products, extents, memory + LibraryProducts<Number>.count(rows: tokens.count, extents))
+    try run(
+      products, dense.keyValues, extents, memory + LibraryProducts<Number>.count(rows: tokens.count, extents))
   }
 
   private func run<Products: AttentionProducts>(
-    _ products: Products, _ extents: AttentionExtents, _ memory: UnsafeMutablePointer<Float>
+    _ products: Products, _ keyValues: [(keys: HeadRows, values: HeadRows)], _ extents: AttentionExtents,
+    _ memory: UnsafeMutablePointer<Float>
   ) throws(Products.Failure) {
     let state = SoftmaxState(rows: products.rows, size: products.sumStride, memory: memory)
     let scores = memory + products.rows * (products.sumStride + 2)
     var start = 0
-    for (part, (keys, _)) in group.keyValues.enumerated() {
+    for (part, (keys, _)) in keyValues.enumerated() {
       for first in stride(from: 0, to: keys.tokens, by: extents.keyTile) {
         let tile = first..<min(first + extents.keyTile, keys.tokens)
         let position = start + first
-        let columns = min(
-          tile.count, group.visibleKeys(item: item, token: tokens.upperBound - 1) - position)
+        let columns = min(tile.count, visibleKeys(token: tokens.upperBound - 1) - position)
         if columns <= 0 { continue }
         let scoreStride = products.scoreStride(columns: columns)
         try products.score(part, tile, columns: columns, to: scores)
         for row in 0..<tokens.count {
-          let seen = group.visibleKeys(item: item, token: tokens.lowerBound + row) - position
+          let seen = visibleKeys(token: tokens.lowerBound + row) - position
           state.weigh(
             scores + row * scoreStride, count: columns, seen: min(max(seen, 0), columns), row: row)
         }

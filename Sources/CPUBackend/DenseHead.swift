@@ -51,9 +51,10 @@ struct DenseHead<Number: ProductNumber> {
   /// Copies a chunk of one tensor of keys and its values.
   func pack(_ part: Int, _ tokens: Range<Int>, item: Int, head: Int) {
     let (keys, values) = keyValues[part]
+    let (keyRows, valueRows) = (self.keys(part, from: 0), self.values(part, from: 0))
     for token in tokens {
-      roundElements(keys.size, keys.address(item, head, token), to: self.keys(part, from: token))
-      roundElements(values.size, values.address(item, head, token), to: self.values(part, from: token))
+      roundElements(keys.size, keys.address(item, head, token), to: keyRows + token * keys.size)
+      roundElements(values.size, values.address(item, head, token), to: valueRows + token * values.size)
     }
   }
 }

@@ -32,12 +32,13 @@ struct PackedHead {
     start(of: part) + token * keyValues[part].keys.size
   }
 
-  /// The values of some channels, from a token on.
-  func values(_ part: Int, panel: Int, from token: Int) -> UnsafeMutablePointer<Float> {
+  /// The first panel of a tile's values, and the distance of panels.
+  /// - Parameter tile: its first token.
+  func values(_ part: Int, tile: Int) -> (first: UnsafeMutablePointer<Float>, stride: Int) {
     let (tokens, size) = (keyValues[part].keys.tokens, keyValues[part].keys.size)
-    let tile = token / keyTile * keyTile
-    return start(of: part) + RegisterTile.paddedColumns(tokens) * size + tile * RegisterTile.paddedColumns(size)
-      + (panel * min(keyTile, tokens - tile) + token - tile) * RegisterTile.columns
+    let first =
+      start(of: part) + RegisterTile.paddedColumns(tokens) * size + tile * RegisterTile.paddedColumns(size)
+    return (first, min(keyTile, tokens - tile) * RegisterTile.columns)
   }
 
   /// Tokens of a part that are packed at a time.
@@ -47,10 +48,11 @@ struct PackedHead {
   func pack(_ part: Int, _ tokens: Range<Int>, item: Int, head: Int) {
     let (keys, values) = keyValues[part]
     let width = RegisterTile.columns
+    let keyPanels = self.keys(part, from: 0)
     for token in tokens {
       let source = keys.address(item, head, token)
       let column = token % width
-      let panel = self.keys(part, from: token - column)
+      let panel = keyPanels + (token - column) * keys.size
       for channel in 0..<keys.size { panel[channel * width + column] = source[channel] }
       if token == keys.tokens - 1 && column < width - 1 {
         for channel in 0..<keys.size {
@@ -58,12 +60,16 @@ struct PackedHead {
         }
       }
     }
-    for panel in 0..<(values.size + width - 1) / width {
-      let count = min(width, values.size - panel * width)
-      for token in tokens {
-        let target = self.values(part, panel: panel, from: token)
-        target.update(from: values.address(item, head, token) + panel * width, count: count)
-        if count < width { (target + count).update(repeating: 0, count: width - count) }
+    // Chunks may begin and end within tiles.
+    for tile in stride(from: tokens.lowerBound / keyTile * keyTile, to: tokens.upperBound, by: keyTile) {
+      let panels = self.values(part, tile: tile)
+      for panel in 0..<(values.size + width - 1) / width {
+        let count = min(width, values.size - panel * width)
+        for token in tokens.clamped(to: tile..<tile + keyTile) {
+          let target = panels.first + panel * panels.stride + (token - tile) * width
+          target.update(from: values.address(item, head, token) + panel * width, count: count)
+          if count < width { (target + count).update(repeating: 0, count: width - count) }
+        }
       }
     }
   }
