@@ -179,7 +179,7 @@ final class ConvolutionCache: Sendable {
       let folded = Scratch(count: extents.foldedCount)
       let packed = Scratch(count: extents.packedCount(weightBytes: primitive.weightBytes))
       let stride = extents.packedStride(weightBytes: primitive.weightBytes)
-      let (kernels, part) = (3 * extents.channels, extents.group * 3 * extents.channels)
+      let (kernels, part) = (3 * extents.channels, extents.foldedStride)
       for group in 0..<extents.groups {
         pool.parallelRanges(
           count: extents.group, grain: CPUBackend.rowGrain(matrix.columns), scratch: matrix.columns
@@ -187,7 +187,7 @@ final class ConvolutionCache: Sendable {
           for row in rows {
             let output = group * extents.group + row
             matrix.widen(rows: output..<output + 1, columns: 0..<matrix.columns, to: wide, stride: matrix.columns)
-            WinogradKernel.transform(wide, rows: kernels, to: folded.floats + row * kernels, stride: part)
+            WinogradKernel.transform(wide, count: kernels, to: folded.floats + row * kernels, stride: part)
           }
         }
         try pool.parallel(count: positions) { (position) throws(BackendError) in

@@ -97,6 +97,8 @@ struct WinogradExtents {
   /// The distance of two positions' weights; each begins at a multiple of 64 bytes.
   func packedStride(weightBytes: Int) -> Int { (weightBytes + 63) / 64 * 16 }
 
-  /// Floats of a group's transformed weights before they are packed.
-  var foldedCount: Int { WinogradExtents.positions * WinogradExtents.positions * group * channels * 3 }
+  /// Floats of a group's transformed weights before they are packed, and the distance of two positions: more than they have, since
+  /// large powers of two would bring all sixteen into the same few places of the caches.
+  var foldedCount: Int { WinogradExtents.positions * WinogradExtents.positions * foldedStride }
+  var foldedStride: Int { group * channels * 3 + 16 }
 }

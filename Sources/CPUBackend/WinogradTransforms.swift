@@ -114,23 +114,31 @@ enum WinogradOutput {
 
 /// A kernel's rows and columns, transformed.
 enum WinogradKernel {
-  /// Turns `rows` kernels of 3 x 3 elements into 16 elements each, which are written `stride` elements apart.
+  /// Turns `count` kernels of 3 x 3 elements, a multiple of eight, into 16 elements each, which are written `stride` elements apart.
   static func transform(
-    _ kernels: UnsafePointer<Float>, rows: Int, to target: UnsafeMutablePointer<Float>, stride: Int
+    _ kernels: UnsafePointer<Float>, count: Int, to target: UnsafeMutablePointer<Float>, stride: Int
   ) {
-    for row in 0..<rows {
-      let (g, place) = (kernels + 9 * row, target + row)
+    for first in Swift.stride(from: 0, to: count, by: Vector.scalarCount) {
+      let g = kernels + 9 * first
+      let place = target + first
       for column in 0..<4 {
         let (a, b, c) = (
-          element(column, g[0], g[1], g[2]), element(column, g[3], g[4], g[5]), element(column, g[6], g[7], g[8])
+          element(column, each(g), each(g + 1), each(g + 2)), element(column, each(g + 3), each(g + 4), each(g + 5)),
+          element(column, each(g + 6), each(g + 7), each(g + 8))
         )
-        for line in 0..<4 { place[(4 * line + column) * stride] = element(line, a, b, c) }
+        for line in 0..<4 { element(line, a, b, c).store(to: place + (4 * line + column) * stride) }
       }
     }
   }
 
+  /// One element of each of eight kernels.
   @inline(__always)
-  private static func element(_ position: Int, _ a: Float, _ b: Float, _ c: Float) -> Float {
+  private static func each(_ g: UnsafePointer<Float>) -> Vector {
+    Vector(g[0], g[9], g[18], g[27], g[36], g[45], g[54], g[63])
+  }
+
+  @inline(__always)
+  private static func element(_ position: Int, _ a: Vector, _ b: Vector, _ c: Vector) -> Vector {
     switch position {
     case 0: a
     case 1: 0.5 * (a + b + c)
