@@ -44,6 +44,7 @@ struct PlanCommand: ParsableCommand {
     }
     if command.prompt.prompt == nil && command.prompt.promptFile == nil { command.prompt.prompt = typicalPrompt }
     let run = try PlannedRun(command)
+    for warning in run.planning.warnings { Console.error("warning: \(warning)\n") }
     let plan = try run.forecaster.plan(run.requests)
     var proposal: String?
     if !run.forecaster.fits(plan) {

@@ -185,8 +185,10 @@ import Testing
       #expect(run.errors.split(separator: "\n").count { $0.contains("warning: the chip Ascend310P3") } == 1)
       let warnings = try JSONValue(contentsOf: folder.path("report.json")).object?["warnings"]?.array ?? []
       #expect(warnings.compactMap(\.string).contains { $0.contains("Ascend310P3") })
+      let plan = try Program.run(["plan", "--device", "ascend", "--json"], environment: emulator.environment)
+      #expect(plan.status == 0 && plan.errors.hasPrefix("warning: the chip Ascend310P3 is not"), "\(plan.errors)")
     }
-    #expect(try emulator.report(processes: chip == "Ascend310P3" ? 3 : 2) == [])
+    #expect(try emulator.report(processes: chip == "Ascend310P3" ? 4 : 2) == [])
   }
 
   @Test func `measurements on a chip whose limits are not known have the warning`() throws {

@@ -57,7 +57,9 @@ struct DeviceOptions: ParsableArguments {
       return try ProcessorDevice(threads: threads ?? share, precisions: precisions(.cpu)).planning()
     case .ascend(let first):
       let cards = try PlannedCards(from: first, ranks: ranks)
-      return try .ascend(precisions(.npu), memory: cards.memory, cards: cards.names)
+      var planning = try DevicePlanning.ascend(precisions(.npu), memory: cards.memory, cards: cards.names)
+      planning.warnings = cards.warnings
+      return planning
     }
   }
 

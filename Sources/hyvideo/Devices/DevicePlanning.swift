@@ -14,6 +14,8 @@ struct DevicePlanning {
   let isHere: Bool
   /// The devices of a host that its ranks take; nil where there is nothing to choose from.
   let cards: [String]?
+  /// What users should know of the device that is here before they trust its results.
+  var warnings: [String] = []
   /// Makes a device that only counts; told whether weights stay with the host and are brought as they are used.
   let makeBackends: (_ streamsWeights: Bool) throws -> PlanningBackends
   /// Where times are from; told whether what is known is found out again.

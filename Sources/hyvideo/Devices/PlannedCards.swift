@@ -8,6 +8,8 @@ struct PlannedCards {
   let indices: Range<Int>
   /// What the first of them has free here, and its name; nil where no card is here.
   let memory: (bytes: Int, source: String)?
+  /// What users should know of that card; see `ComputeDevice`.
+  let warnings: [String]
 
   /// Of an Atlas 800I A2.
   private static let usualCount = 8
@@ -39,6 +41,7 @@ struct PlannedCards {
     indices = start..<start + onHost
     let status = found > 0 ? try? system?.status(of: start) : nil
     memory = status.map { ($0.freeBytes, "free on ascend:\(start)") }
+    warnings = status.flatMap { AscendSystem.doubt(aboutChip: $0.chip) }.map { [$0] } ?? []
   }
 
   var names: [String] { indices.map { "ascend:\($0)" } }
