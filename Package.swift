@@ -92,7 +92,9 @@ let package = Package(
       ]),
     .testTarget(name: "CollectivesTests", dependencies: ["TensorCore", "Collectives", "TensorTesting"]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["StrictJSON", "TensorCore", "Checkpoints", "TensorTesting"]),
+    .testTarget(
+      name: "CommandLineTests",
+      dependencies: ["StrictJSON", "TensorCore", "CPUBackend", "Checkpoints", "TensorTesting"]),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx20

@@ -55,9 +55,11 @@ ROWS = [
     row("vae 17x128", "vae", "f16", ("f32",), frames=17, size=128, most_rounds=2),
     row("vae 65x256", "vae", "f16", ("f32",), frames=65, size=256, most_rounds=1, warm_up=False),
     row("text-encoder layer", "text-encoder", "f16", BOTH, tokens=351),
-    # An approximation, for processors with bfloat16 instructions.
+    # Approximations, for processors with instructions for bfloat16 and 8-bit integers.
     row("double-block 2048, --precision bf16", "double-block", "bf16", BOTH, precision="bf16", tokens=2048, text_tokens=256),
     row("single-block 2048, --precision bf16", "single-block", "bf16", BOTH, precision="bf16", tokens=2048, text_tokens=256),
+    row("double-block 2048, --precision int8", "double-block", "int8", BOTH, precision="int8", tokens=2048, text_tokens=256),
+    row("single-block 2048, --precision int8", "single-block", "int8", BOTH, precision="int8", tokens=2048, text_tokens=256),
 ]
 
 
@@ -188,7 +190,7 @@ def main():
     def wanted(name):
         return not options.words or any(word in name for word in options.words)
 
-    # Without bfloat16 instructions the approximation is refused.
+    # Without their instructions approximations are refused.
     rows = [entry for entry in ROWS if not entry["precision"] or options.instructions == "native"]
     jobs = [(entry["name"], lambda entry=entry: compare(options, entry)) for entry in rows]
     jobs += [("demo, cold process", lambda: demo(options)), ("--version", lambda: version(options))]

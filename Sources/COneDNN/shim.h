@@ -13,13 +13,20 @@ typedef const_dnnl_memory_desc_t onednn_layout;
 typedef const dnnl_memory_desc_t *onednn_layout;
 #endif
 
-// Whether oneDNN uses vectors of 512 bits, and bfloat16 instructions: what the processor has and DNNL_MAX_CPU_ISA allows.
+// Whether oneDNN uses vectors of 512 bits, and instructions for bfloat16 and for 8-bit integers: what the processor has and
+// DNNL_MAX_CPU_ISA allows.
 static inline bool onednn_has_wide_vectors(void) {
   return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
 static inline bool onednn_has_bfloat16(void) {
   return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+static inline bool onednn_has_int8(void) {
+  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ||
+         (isa & dnnl_cpu_isa_avx2_vnni) == dnnl_cpu_isa_avx2_vnni;
 }
 
 // A direct 3-D convolution, stride 1, no padding, batch 1, float32, channels last: source [T, H, W, C], result [T', H', W', O].
@@ -222,12 +229,14 @@ static inline dnnl_status_t onednn_convolution_run(
   return status;
 }
 
-// A product of bfloat16 or float32 matrices with a float32 result: [rows, inner] · [inner, columns], the left one dense. The right one is dense as
-// it is named, or stored as [columns, inner] where `transposed`. Rows of the result are `stride` elements apart; with `accumulate`
-// it is added to what is there. One primitive may run on many threads at once: its scratch memory comes from the caller.
+// A product of two matrices of one type (float32, bfloat16, int8) with a result of another (float32, of int8 also int32):
+// [rows, inner] · [inner, columns], the left one dense. The right one is dense as it is named, or stored as [columns, inner] where
+// `transposed`. Rows of the result are `stride` elements apart; with `accumulate` it is added to what is there. One primitive may run
+// on many threads at once: its scratch memory comes from the caller.
 typedef struct {
   int64_t rows, columns, inner, stride;
-  bool bfloat16, transposed, accumulate;
+  dnnl_data_type_t type, sum;
+  bool transposed, accumulate;
 } onednn_product_extents;
 
 typedef struct {
@@ -249,7 +258,6 @@ static inline dnnl_status_t onednn_product_create(
   dnnl_dims_t left = {e->rows, e->inner}, right = {e->inner, e->columns}, result = {e->rows, e->columns};
   dnnl_dims_t strides = {e->stride, 1};
   dnnl_format_tag_t order = e->transposed ? dnnl_ba : dnnl_ab;
-  dnnl_data_type_t type = e->bfloat16 ? dnnl_bf16 : dnnl_f32;
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_post_ops_t operations = NULL;
   dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
@@ -265,9 +273,9 @@ static inline dnnl_status_t onednn_product_create(
   }
 #if DNNL_VERSION_MAJOR >= 3
   dnnl_memory_desc_t a = NULL, b = NULL, c = NULL;
-  if (status == dnnl_success) status = dnnl_memory_desc_create_with_tag(&a, 2, left, type, dnnl_ab);
-  if (status == dnnl_success) status = dnnl_memory_desc_create_with_tag(&b, 2, right, type, order);
-  if (status == dnnl_success) status = dnnl_memory_desc_create_with_strides(&c, 2, result, dnnl_f32, strides);
+  if (status == dnnl_success) status = dnnl_memory_desc_create_with_tag(&a, 2, left, e->type, dnnl_ab);
+  if (status == dnnl_success) status = dnnl_memory_desc_create_with_tag(&b, 2, right, e->type, order);
+  if (status == dnnl_success) status = dnnl_memory_desc_create_with_strides(&c, 2, result, e->sum, strides);
   if (status == dnnl_success)
     status = dnnl_matmul_primitive_desc_create(&p.description, engine, a, b, NULL, c, attributes);
   dnnl_memory_desc_t owned[] = {a, b, c};
@@ -276,9 +284,9 @@ static inline dnnl_status_t onednn_product_create(
 #else
   dnnl_memory_desc_t a, b, c;
   dnnl_matmul_desc_t matmul;
-  if (status == dnnl_success) status = dnnl_memory_desc_init_by_tag(&a, 2, left, type, dnnl_ab);
-  if (status == dnnl_success) status = dnnl_memory_desc_init_by_tag(&b, 2, right, type, order);
-  if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&c, 2, result, dnnl_f32, strides);
+  if (status == dnnl_success) status = dnnl_memory_desc_init_by_tag(&a, 2, left, e->type, dnnl_ab);
+  if (status == dnnl_success) status = dnnl_memory_desc_init_by_tag(&b, 2, right, e->type, order);
+  if (status == dnnl_success) status = dnnl_memory_desc_init_by_strides(&c, 2, result, e->sum, strides);
   if (status == dnnl_success) status = dnnl_matmul_desc_init(&matmul, &a, &b, NULL, &c);
   if (status == dnnl_success) status = dnnl_primitive_desc_create(&p.description, &matmul, attributes, engine, NULL);
 #endif
@@ -296,7 +304,7 @@ static inline dnnl_status_t onednn_product_create(
 
 // Multiplies on the calling thread's team.
 static inline dnnl_status_t onednn_product_run(
-    dnnl_engine_t engine, const onednn_product *p, const void *left, const void *right, float *result,
+    dnnl_engine_t engine, const onednn_product *p, const void *left, const void *right, void *result,
     void *scratch) {
   const struct {
     int argument;

@@ -1,12 +1,14 @@
 public import TensorCore
 public import TensorOps
 
-/// What the inputs of linear layers are rounded to before they are multiplied; everything else is float32.
+/// What the inputs of linear layers are rounded to before they are multiplied, and of attention for bfloat16; everything else is float32.
 public enum ProductPrecision: String, Sendable, CaseIterable {
   /// Not rounded.
   case float32 = "fp32"
   /// To bfloat16, where a layer's weights are bfloat16 numbers: an approximation, fast where the processor has instructions for it.
   case bfloat16 = "bf16"
+  /// To 8-bit integers, with a factor for each token, where a layer's weights are such integers with factors: likewise.
+  case int8 = "int8"
 }
 
 /// The operations on a processor's cores: oneDNN's matrix products and convolutions on tiles that our own threads

@@ -3,19 +3,19 @@ import TensorOps
 
 /// A number that oneDNN multiplies.
 protocol ProductNumber {
-  static var isBFloat16: Bool { get }
+  static var productType: ProductType { get }
   init(rounding value: Float)
 }
 
 extension Float: ProductNumber {
-  static var isBFloat16: Bool { false }
+  static var productType: ProductType { .float32 }
 
   @inline(__always)
   init(rounding value: Float) { self = value }
 }
 
 extension BFloat16: ProductNumber {
-  static var isBFloat16: Bool { true }
+  static var productType: ProductType { .bfloat16 }
 
   @inline(__always)
   init(rounding value: Float) { self.init(value) }
@@ -82,9 +82,12 @@ struct LibraryProducts<Number: ProductNumber>: AttentionProducts {
     (parts(rows: rows, extents).reduce(0, +) + extents.libraryBytes) / 4
   }
 
+  /// Whether weights are not the numbers that are multiplied.
+  private static var needsRounding: Bool { Number.productType != .float32 }
+
   /// Bytes of queries and of rounded weights.
   private static func parts(rows: Int, _ extents: AttentionExtents) -> [Int] {
-    [rows * extents.size, Number.isBFloat16 ? rows * extents.keyTile : 0].map {
+    [rows * extents.size, needsRounding ? rows * extents.keyTile : 0].map {
       ($0 * MemoryLayout<Number>.size + 63) / 64 * 64
     }
   }
@@ -102,12 +105,12 @@ struct LibraryProducts<Number: ProductNumber>: AttentionProducts {
 
   private static func scoreKey(rows: Int, columns: Int, size: Int) -> ProductKey {
     ProductKey(
-      rows: rows, columns: columns, inner: size, stride: columns, isBFloat16: Number.isBFloat16, isTransposed: true)
+      rows: rows, columns: columns, inner: size, stride: columns, type: Number.productType, isTransposed: true)
   }
 
   private static func sumKey(rows: Int, columns: Int, size: Int) -> ProductKey {
     ProductKey(
-      rows: rows, columns: size, inner: columns, stride: size, isBFloat16: Number.isBFloat16, accumulates: true)
+      rows: rows, columns: size, inner: columns, stride: size, type: Number.productType, accumulates: true)
   }
 
   /// Copies a task's queries, scaled.
@@ -150,7 +153,7 @@ struct LibraryProducts<Number: ProductNumber>: AttentionProducts {
     _ part: Int, _ tile: Range<Int>, columns: Int, weights: UnsafePointer<Float>, to sums: UnsafeMutablePointer<Float>
   ) throws(BackendError) {
     var left = UnsafeRawPointer(weights)
-    if Number.isBFloat16 {
+    if Self.needsRounding {
       roundElements(rows * columns, weights, to: rounded)
       left = UnsafeRawPointer(rounded)
     }

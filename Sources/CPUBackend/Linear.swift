@@ -22,9 +22,9 @@ extension CPUBackend {
     let result = Tensor(uninitialized: Shape(first.shape.dimensions.dropLast() + [matrix.rows]))
     if result.count == 0 { return result }
     let rows = parts[0].count
-    if usesBFloat16(matrix, rows: rows) {
-      try BFloat16Product(
-        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
+    if let extents = try narrowExtents(matrix, rows: rows) {
+      try NarrowProduct(
+        inputs: parts, extents: extents, weight: matrix, bias: biases, activation: activation, result: result.floats
       ).run(on: pool, products)
     } else if rows <= CPUBackend.fewRows {
       FewRowsProduct(
@@ -43,9 +43,13 @@ extension CPUBackend {
     return result
   }
 
-  /// Whether activations are rounded for a product: that gains nothing where reading the weight takes the time.
-  func usesBFloat16(_ weight: WeightMatrix, rows: Int) -> Bool {
-    precision == .bfloat16 && rows > CPUBackend.fewRows && BFloat16Product.takes(weight)
+  /// How a product is made whose activations are rounded; nil where they are not: that gains nothing where reading the weight takes
+  /// the time.
+  func narrowExtents(_ weight: WeightMatrix, rows: Int) throws(BackendError) -> NarrowExtents? {
+    guard rows > CPUBackend.fewRows, weight.columns > 0, let type = NarrowExtents.type(of: weight, precision)
+    else { return nil }
+    return try NarrowExtents(
+      type, rows: rows, width: weight.columns, outputs: weight.rows, threads: pool.threads, products)
   }
 
   /// Whether a product is made in registers.

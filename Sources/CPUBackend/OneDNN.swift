@@ -29,6 +29,9 @@ enum OneDNN {
   /// Whether oneDNN uses bfloat16 instructions of an x86-64 processor.
   static let hasBFloat16 = onednn_has_bfloat16()
 
+  /// Whether oneDNN uses instructions for 8-bit integers of an x86-64 processor (VNNI).
+  static let hasInt8 = onednn_has_int8()
+
   static var version: String {
     guard let version = dnnl_version()?.pointee else { return "unknown" }
     return "\(version.major).\(version.minor).\(version.patch)"

@@ -33,4 +33,8 @@ extension CPUBackend {
       return features.split(separator: " ").contains("bf16")
     #endif
   }()
+
+  /// Whether the processor multiplies 8-bit integers faster than float32 numbers, and oneDNN may: with AVX512-VNNI or AVX-VNNI,
+  /// where that has been measured.
+  public static let hasInt8Products = OneDNN.hasInt8
 }

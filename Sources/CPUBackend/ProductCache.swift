@@ -2,6 +2,25 @@ import COneDNN
 import Synchronization
 import TensorOps
 
+/// The types whose matrices are multiplied.
+enum ProductType: Hashable {
+  case float32
+  /// With sums in float32.
+  case bfloat16
+  /// With sums in int32, which are exact.
+  case int8
+
+  fileprivate var elements: dnnl_data_type_t {
+    switch self {
+    case .float32: dnnl_f32
+    case .bfloat16: dnnl_bf16
+    case .int8: dnnl_s8
+    }
+  }
+
+  fileprivate var sums: dnnl_data_type_t { self == .int8 ? dnnl_s32 : dnnl_f32 }
+}
+
 /// The extents of a product of dense matrices.
 struct ProductKey: Hashable {
   let rows: Int
@@ -9,8 +28,7 @@ struct ProductKey: Hashable {
   let inner: Int
   /// The distance of rows of the result.
   let stride: Int
-  /// Whether the matrices hold bfloat16 numbers, else float32; the result is float32.
-  let isBFloat16: Bool
+  let type: ProductType
   /// Whether the right-hand matrix is stored `[columns, inner]`, and whether the product is added to what the result holds.
   var isTransposed = false
   var accumulates = false
@@ -28,7 +46,7 @@ final class ProductPrimitive: @unchecked Sendable {
     OneDNN.useCallingThreadOnly()
     var extents = onednn_product_extents(
       rows: Int64(key.rows), columns: Int64(key.columns), inner: Int64(key.inner), stride: Int64(key.stride),
-      bfloat16: key.isBFloat16, transposed: key.isTransposed, accumulate: key.accumulates)
+      type: key.type.elements, sum: key.type.sums, transposed: key.isTransposed, accumulate: key.accumulates)
     try OneDNN.check(onednn_product_create(engine, &extents, &product), "product")
   }
 
@@ -37,9 +55,11 @@ final class ProductPrimitive: @unchecked Sendable {
   var scratchBytes: Int { product.scratch_bytes }
 
   /// Multiplies on the calling thread.
-  /// - Parameter scratch: `scratchBytes` of working memory; nil to take them from the pool.
+  /// - Parameters:
+  ///   - result: four bytes each.
+  ///   - scratch: `scratchBytes` of working memory; nil to take them from the pool.
   func run(
-    _ left: UnsafeRawPointer, _ right: UnsafeRawPointer, to result: UnsafeMutablePointer<Float>,
+    _ left: UnsafeRawPointer, _ right: UnsafeRawPointer, to result: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer? = nil
   ) throws(BackendError) {
     let own = scratch == nil && scratchBytes > 0 ? Scratch(byteCount: scratchBytes) : nil

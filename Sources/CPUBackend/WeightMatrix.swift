@@ -34,8 +34,9 @@ struct WeightMatrix {
   let rows: Int
   let columns: Int
   /// Factors of rows; empty where stored elements are the numbers themselves.
-  private let factors: [Float]
-  private let roundsToBFloat16: Bool
+  let factors: [Float]
+  /// Whether products with factors are rounded.
+  let roundsToBFloat16: Bool
 
   init(_ weight: Weight, _ operation: String) throws(BackendError) {
     self.weight = weight

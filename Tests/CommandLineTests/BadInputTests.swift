@@ -46,6 +46,15 @@ import Testing
     try expectRefused(prompt + flag.arguments, naming: flag.words)
   }
 
+  #if arch(x86_64)
+    @Test(arguments: ["bf16", "int8"])
+    func `products that the processor has no instructions for are refused`(_ precision: String) throws {
+      try expectRefused(
+        prompt + ["--precision", precision], naming: ["--precision", "fp32 on this device", "found \(precision)"],
+        environment: ["DNNL_MAX_CPU_ISA": "AVX2"])
+    }
+  #endif
+
   @Test func `a missing or empty prompt is refused`() throws {
     try expectRefused([], naming: ["--prompt"])
     try expectRefused(["--prompt", "  "], naming: ["--prompt", "empty"])

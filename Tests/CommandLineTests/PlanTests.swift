@@ -1,3 +1,4 @@
+import CPUBackend
 import Checkpoints
 import Foundation
 import StrictJSON
@@ -25,7 +26,23 @@ import Testing
       ["--cache", "teacache", "--measure-fidelity", "--video-size", "128", "128"],
     ])
   func `a run holds what was planned`(_ flags: [String]) throws {
+    try expectHeld(flags, TemporaryFolder())
+  }
+
+  /// Rounded activations and the sums of tiles are working memory of their own.
+  @Test(
+    arguments: [("bf16", CPUBackend.hasBFloat16Products), ("int8", CPUBackend.hasInt8Products)].filter(\.1).map(\.0))
+  func `a run with rounded products holds what was planned`(_ precision: String) throws {
     let folder = TemporaryFolder()
+    let weights = folder.path("transformer.safetensors")
+    let source = Goldens.repositoryPath("Models/demo/hunyuan-video-t2v-720p/transformers")
+    let converted = try run(["convert", source, "--dtype", precision, "--output", weights], folder)
+    #expect(converted.status == 0, "\(converted.errors)")
+    try expectHeld(
+      ["--dit-weight", weights, "--precision", precision, "--video-size", "256", "256", "--video-length", "33"], folder)
+  }
+
+  private func expectHeld(_ flags: [String], _ folder: TemporaryFolder) throws {
     let result = try run(
       ["generate", "--prompt", prompt, "--seed", "1", "--infer-steps", "2", "--output", folder.path("a/")]
         + ["--report", folder.path("report.json"), "--threads", "2"] + flags, folder)

@@ -17,8 +17,9 @@ extension CPUPlanningBackend {
       operations: 2 * Double(rows) * Double(matrix.columns) * Double(matrix.rows),
       reads: inputs.reduce(0) { $0 + $1.byteCount }, writes: result.byteCount)
     if result.count == 0 { return result }
-    if backend.usesBFloat16(matrix, rows: rows) {
-      let rounded = scratch(BFloat16Product.roundedCount(rows: rows, width: matrix.columns))
+    if let extents = try backend.narrowExtents(matrix, rows: rows) {
+      let rounded = scratch(extents.inputCount)
+      tasks(extents.tiles, extents.taskCount)
       return withExtendedLifetime((parts, biases, rounded)) { result }
     }
     if rows <= CPUBackend.fewRows {

@@ -17,8 +17,9 @@ struct DeviceOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The type of the transformer's activations: on an NPU bf16 (default) or fp16, on a CPU fp32 (default), or bf16 where it has \
-      instructions for that: then inputs of products are rounded, which is faster and an approximation.
+      The type of the transformer's activations: on an NPU bf16 (default) or fp16, on a CPU fp32 (default), or where it has \
+      instructions for that bf16 or int8: then inputs of products with weights of the same type are rounded, which is faster and \
+      an approximation (int8 for weights of hyvideo convert --dtype int8).
       """, valueName: "type"))
   var precision: String?
   @Option(
@@ -127,7 +128,9 @@ struct StagePrecisions: Equatable {
     let usual: StagePrecisions
 
     static let cpu = Support(
-      types: [.float32], transformerTypes: CPUBackend.hasBFloat16Products ? [.float32, .bfloat16] : [.float32],
+      types: [.float32],
+      transformerTypes: [.float32] + (CPUBackend.hasBFloat16Products ? [.bfloat16] : [])
+        + (CPUBackend.hasInt8Products ? [.int8] : []),
       usual: StagePrecisions(textEncoders: .float32, transformer: .float32, autoencoder: .float32))
     /// As HunyuanVideo is published: the transformer was trained in bfloat16 and overflows in float16; encoders and decoder
     /// stay within float16's range, whose numbers are eight times finer.
