@@ -35,7 +35,8 @@ public final class WeightReadAhead: WeightStreaming {
 
   /// Begins a phase: everything is let go, and the weights of `other` phases are left out of the order.
   /// - Parameter stopsAtDecisions: whether passes may leave out what follows a decision. Without, reading goes on through
-  ///   decisions, which is a little faster where every step is computed.
+  ///   decisions, which is a little faster where every step is computed. A phase in which nothing is decided reads each weight as it
+  ///   is used and nothing ahead of it.
   public func beginPhase(excluding other: Set<String> = [], stopsAtDecisions: Bool = false) {
     state.withLock { state in
       for weight in state.beginPhase(excluding: other, stopsAtDecisions: stopsAtDecisions) { weight.release() }

@@ -11,7 +11,7 @@ struct HostBuffer: @unchecked Sendable {
 
   /// Large blocks are mapped one by one: when they are given up, the process is smaller at once. The allocator of small ones
   /// may keep what it gets back.
-  private static let smallestMapped = 1 << 20
+  private static let smallestMapped = 1 << 17
 
   /// Aligned to 64 bytes at least; nil where the system has no more.
   static func systemMemory(byteCount: Int) -> UnsafeMutableRawPointer? {

@@ -107,6 +107,21 @@ import Testing
     #expect(Array(log.all[before...]) == ["+w0", "+w2", "+w3"])
   }
 
+  @Test func `a phase that uses few of the weights reads those alone`() {
+    let log = Log()
+    let weights = weights(9, log: log)
+    let stream = WeightReadAhead(windowBytes: 64 << 20)
+    weights.forEach(stream.register)
+    stream.beginPhase(stopsAtDecisions: true)
+    for index in [0, 4, 8] { stream.willUse(weights[index]) }
+    stream.drain()
+    #expect(log.all == ["+w0", "+w4", "+w8"])
+    stream.beginPhase(excluding: stream.used)
+    stream.willUse(weights[1])
+    stream.drain()
+    #expect(log.held == ["w1", "w2", "w3", "w5", "w6", "w7"])
+  }
+
   @Test func `small weights are left to the system`() {
     let log = Log()
     let storage = RecordingStorage("bias", byteCount: 4096, log: log)

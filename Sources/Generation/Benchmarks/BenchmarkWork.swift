@@ -102,7 +102,7 @@ public struct BenchmarkWork {
       let transformer = try file.transformer(on: context.backend)
       var streaming = context
       streaming.weightStreaming = file.readAhead
-      file.readAhead.beginPhase()
+      file.readAhead.beginPhase(stopsAtDecisions: true)
       let work = try step(transformer, latents: shape, textTokens: textTokens, file: file, in: streaming)
       file.conditioningDidEnd()
       return work

@@ -23,7 +23,7 @@ extension PlanWalk {
   private mutating func prepareSteps() throws -> Sampler.Guidance? {
     guard let prompt else { return nil }
     begin()
-    streaming?.beginPhase()
+    streaming?.beginPhase(stopsAtDecisions: true)
     let guidance = try sampler.prepare(request, prompt: prompt, negative: negative, scheduler: scheduler)
     end(.condition)
     streaming?.beginPhase(excluding: streaming?.used ?? [], stopsAtDecisions: request.cache != .none)
