@@ -8,7 +8,11 @@ extension AscendBackend {
   public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
     precondition(tensor.dtype.isFloatingPoint, "upload: \(tensor) does not hold floating-point numbers")
     return try device.perform { () throws(BackendError) in
-      if tensor.deviceStorage != nil { return try converted(tensor, to: activationType) }
+      if tensor.deviceStorage != nil {
+        // From one 16-bit type to the other as by way of the host: with the casts that every upload and download has.
+        return tensor.dtype == activationType
+          ? tensor : try converted(converted(tensor, to: .float32), to: activationType)
+      }
       return try converted(try uploadReadable(tensor), to: activationType)
     }
   }

@@ -116,7 +116,7 @@ extension ProcessGroup {
     var messages: [OutgoingMessage] = []
     if rank == root, let tensor { messages = (0..<size).map { OutgoingMessage(tensor, to: $0) } }
     let receiving = [IncomingMessage(shape, dtype, from: root, place: place)]
-    return try transfer(sending: messages, receiving: receiving).wait()[0]
+    return try transfer(sending: messages, receiving: receiving, pattern: .broadcast).wait()[0]
   }
 
   /// Waits for all ranks.

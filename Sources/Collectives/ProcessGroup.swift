@@ -57,6 +57,14 @@ public enum TransferPattern: Sendable {
   case allToAll
   /// Every rank sends one tensor to all.
   case allGather
+  /// One rank sends one tensor to all, itself included.
+  case broadcast
+}
+
+/// What the same elements of all ranks' tensors become.
+public enum Reduction: Sendable {
+  case sum
+  case maximum
 }
 
 /// A transfer under way.
@@ -85,6 +93,12 @@ public protocol ProcessGroup: Sendable {
   func transfer(
     sending: [OutgoingMessage], receiving: [IncomingMessage], pattern: TransferPattern
   ) throws(CollectiveError) -> any PendingTransfer
+
+  /// Combines the ranks' tensors, of one shape and type, element by element; every rank gets the result.
+  ///
+  /// Tensors in host memory, of float32 or int32, are combined in the order of ranks, so that all get the same bits. How devices
+  /// order sums is their own affair: of floating-point numbers not even all ranks need have the same sum.
+  func allReduce(_ tensor: Tensor, _ reduction: Reduction) throws(CollectiveError) -> Tensor
 
   /// The group of the ranks that give the same color, ordered by `key`.
   func subgroup(color: Int, key: Int) throws(CollectiveError) -> any ProcessGroup

@@ -26,8 +26,8 @@ public struct StageContexts: Sendable {
     return contexts
   }
 
-  /// A tensor that the text encoders made, where the transformer takes it.
-  func handedOver(_ text: Tensor) throws -> Tensor {
-    try transformer.backend.upload(textEncoders.backend.download(text))
+  /// A tensor that the text encoders made, as the transformer takes it. It stays on the device.
+  func handedOver(_ text: Tensor) throws(BackendError) -> Tensor {
+    try transformer.backend.upload(textEncoders.backend.contiguous(text))
   }
 }

@@ -102,14 +102,14 @@ public final class VideoPipeline {
     }
   }
 
-  /// Gives the first rank's prompt to all, for their transformers.
+  /// Gives the first rank's prompt to all, for their transformers: from device to device where the ranks can do that.
   private func shared(_ prompt: EncodedPrompt?) throws -> EncodedPrompt {
     func shared(_ tensor: Tensor?) throws -> Tensor {
-      if all.size == 1, let tensor { return try contexts.handedOver(tensor) }
-      let mine = try tensor.map { try contexts.textEncoders.backend.download($0) }
+      let mine = try tensor.map { try contexts.handedOver($0) }
+      if all.size == 1, let mine { return mine }
       let extents = try all.broadcast((mine?.shape.dimensions ?? []).map(Int64.init), from: 0)
-      return try contexts.transformer.backend.upload(
-        all.broadcast(mine, shape: Shape(extents.map { Int($0) }), from: 0))
+      return try TensorMessages(group: all, backend: contexts.transformer.backend)
+        .broadcast(mine, shape: Shape(extents.map { Int($0) }), from: 0)
     }
     return EncodedPrompt(textStates: try shared(prompt?.textStates), pooledText: try shared(prompt?.pooledText))
   }

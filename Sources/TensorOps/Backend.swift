@@ -19,7 +19,8 @@ public protocol Backend: Sendable {
 
   // MARK: Moving data
 
-  /// Copies a floating-point host tensor to the device in the activation type. Identity where nothing has to change.
+  /// Copies a floating-point host tensor to the device in the activation type; a dense one that another backend has put on the
+  /// same device is converted there. Identity where nothing has to change.
   ///
   /// Becomes `aclrtMemcpyAsync` from pinned memory, then `aclnnCast`.
   func upload(_ tensor: Tensor) throws(BackendError) -> Tensor

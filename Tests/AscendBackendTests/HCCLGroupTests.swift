@@ -46,6 +46,9 @@ import Testing
     return results
   }
 
+  /// What devices send each other when they count each other: a number for each rank, from each to all others.
+  private func rollCallBytes(_ count: Int) -> Int { 4 * count * count * (count - 1) }
+
   @Test(arguments: [2, 3, 4])
   func `every rank gets what the others sent it, several tensors each`(_ count: Int) throws {
     let emulator = try EmulatedCANN(devices: count)
@@ -75,7 +78,7 @@ import Testing
       return sent
     }
     #expect(try emulator.runs("HcclAlltoAllV") == count)
-    #expect(try emulator.bytesSent() == results.reduce(0, +))
+    #expect(try emulator.bytesSent() == results.reduce(0, +) + rollCallBytes(count))
   }
 
   @Test(arguments: [true, false])
@@ -156,17 +159,159 @@ import Testing
     }
   }
 
-  @Test(arguments: [0, 2])
-  func `a tensor of one device is given to all`(_ root: Int) throws {
-    let emulator = try EmulatedCANN(devices: 3)
-    _ = try run(3, on: emulator) { member in
-      let mine = try member.group.rank == root ? member.numbers([5], 7) : nil
-      let tensor = try member.group.broadcast(
-        mine, shape: [5], member.backend.activationType, from: root, place: .device)
-      #expect(try member.values([tensor]) == [[7, 8, 9, 10, 11]])
+  @Test(arguments: [2, 4], [AscendDevice.Memory.direct, .pooled])
+  func `a tensor of one device is given to all, from where it is`(_ count: Int, _ memory: AscendDevice.Memory) throws {
+    let emulator = try EmulatedCANN(devices: count)
+    let sent = try run(count, memory: memory, on: emulator) { member in
+      let before = member.group.statistics.bytesSent
+      for root in [0, count - 1] {
+        let mine = try member.group.rank == root ? member.numbers([5], 7) : nil
+        let tensor = try member.group.broadcast(
+          mine, shape: [5], member.backend.activationType, from: root, place: .device)
+        #expect(try member.values([tensor]) == [[7, 8, 9, 10, 11]])
+        #expect(mine == nil || tensor.storage === mine?.storage)
+      }
+      let nothing = try member.group.broadcast(
+        member.numbers([0, 3], 0), shape: [0, 3], member.backend.activationType, from: 0, place: .device)
+      #expect(nothing.count == 0)
+      return member.group.statistics.bytesSent - before
     }
-    #expect(try emulator.bytesSent() == 2 * 5 * 2)
+    #expect(try emulator.runs("HcclBroadcast") == 2 * count)
+    // To each other rank, by each of the two roots.
+    #expect(sent.reduce(0, +) == 2 * (count - 1) * 5 * 2)
+    #expect(try emulator.bytesSent() == sent.reduce(0, +) + rollCallBytes(count))
   }
+
+  @Test(arguments: [2, 4])
+  func `devices add tensors and find the largest elements`(_ count: Int) throws {
+    let emulator = try EmulatedCANN(devices: count)
+    let sent = try run(count, memory: .pooled, on: emulator) { member in
+      let before = member.group.statistics.bytesSent
+      let mine = try member.numbers([3, 2], Float(member.group.rank))
+      let sum = try member.group.allReduce(mine, .sum)
+      let largest = try member.group.allReduce(mine, .maximum)
+      let ranks = Float(count * (count - 1) / 2)
+      #expect(try member.values([sum])[0] == (0..<6).map { ranks + Float(count * $0) })
+      #expect(try member.values([largest])[0] == (0..<6).map { Float(count - 1 + $0) })
+      #expect(sum.shape == mine.shape && sum.dtype == mine.dtype && sum.deviceMemoryIsOther(than: mine))
+      return member.group.statistics.bytesSent - before
+    }
+    // Once more for the roll call.
+    #expect(try emulator.runs("HcclAllReduce") == 3 * count)
+    #expect(try emulator.bytesSent() == sent.reduce(0, +) + rollCallBytes(count))
+    #expect(sent == [Int](repeating: 2 * (count - 1) * 6 * 2, count: count))
+  }
+
+  @Test func `parts of a group give and add among themselves, and hosts add in the order of ranks`() throws {
+    _ = try run(4) { member in
+      let rank = member.group.rank
+      let backwards = try member.group.subgroup(color: 0, key: -rank)
+      let half = try member.group.subgroup(color: rank / 2, key: -rank)
+      // The first of a group that is in the reverse order is the last of all.
+      let mine = try backwards.rank == 0 ? member.numbers([2], 40) : nil
+      let given = try backwards.broadcast(
+        mine, shape: [2], member.backend.activationType, from: 0, place: .device)
+      #expect(try member.values([given]) == [[40, 41]] && (rank == 3) == (mine != nil))
+      let sum = try half.allReduce(member.numbers([1], Float(rank)), .sum)
+      #expect(try member.values([sum]) == [[rank < 2 ? 1 : 5]])
+      let alone = try member.group.subgroup(color: rank, key: 0)
+      #expect(try alone.allReduce(mine ?? given, .sum).storage === (mine ?? given).storage)
+      let hosts = try member.group.allReduce(Tensor([[1e8, 1, -1e8, 1][rank]], shape: [1]), .sum)
+      #expect(hosts.floats() == [1])
+    }
+  }
+
+  /// Two ranks that do not mean the same.
+  private static let disagreements: [@Sendable (Int, any ProcessGroup, AscendBackend) throws -> Void] = [
+    { rank, group, backend in
+      let mine = try backend.upload(Tensor([1, 2] as [Float], shape: [2]))
+      _ = try group.broadcast(mine, shape: [2], backend.activationType, from: rank, place: .device)
+    },
+    { rank, group, backend in
+      let mine = try backend.upload(Tensor([1, 2, 3] as [Float], shape: [3]).slice(0, 0..<2 + rank))
+      _ = try group.allReduce(mine, .sum)
+    },
+    { rank, group, backend in
+      _ = try group.allReduce(backend.upload(Tensor([Float(1)], shape: [1])), rank == 0 ? .sum : .maximum)
+    },
+    { rank, group, backend in
+      let other = AscendBackend(device: backend.device, activationType: rank == 0 ? .float16 : .bfloat16)
+      _ = try group.allReduce(other.upload(Tensor([Float(1)], shape: [1])), .sum)
+    },
+    { rank, group, backend in
+      let mine = try backend.upload(Tensor([Float(1)], shape: [1]))
+      if rank == 0 {
+        _ = try group.allReduce(mine, .sum)
+      } else {
+        _ = try group.broadcast(mine, shape: [1], backend.activationType, from: 1, place: .device)
+      }
+    },
+  ]
+
+  @Test(
+    arguments: zip(
+      disagreements.indices,
+      ["has another root", "elements", "another reduction", "another type of elements", "does another operation"]))
+  func `ranks that do not mean the same are told, and do not wait`(_ index: Int, _ reason: String) throws {
+    let emulator = try EmulatedCANN(devices: 2)
+    let texts = try LoopbackGroup.run(2) { hosts -> String in
+      let device = try AscendDevice(index: hosts.rank, libraries: emulator.libraries())
+      let group = try HCCLProcessGroup(hosts, device: device)
+      let backend = AscendBackend(device: device)
+      do {
+        try Self.disagreements[index](hosts.rank, group, backend)
+        _ = try backend.download(backend.upload(Tensor([Float(1)], shape: [1])))
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(texts.allSatisfy { !$0.isEmpty } && texts.contains { $0.contains(reason) }, "\(texts)")
+    #expect(try !emulator.violations().isEmpty && emulator.leaksAtTheEnd() == [])
+  }
+
+  @Test func `the first rank's prompt goes from device to device in the transformer's type, and plans know it`() throws
+  {
+    let emulator = try EmulatedCANN(devices: 2)
+    let model = try ModelFolder(Goldens.repositoryPath("Models/demo"))
+    let request = GenerationRequest(prompt: "A red ball.", seed: 1, defaults: model.defaults)
+    let texts = try run(2, memory: .pooled, on: emulator) { member in
+      func context(_ type: DType) -> ForwardContext {
+        ForwardContext(backend: AscendBackend(device: member.backend.device, activationType: type))
+      }
+      let contexts = StageContexts(
+        textEncoders: context(.float16), transformer: context(.bfloat16), autoencoder: context(.float16))
+      let ranks = try SequenceGroup(member.group, layout: RankLayout(ulysses: 2, ring: 1))
+      let texts = try VideoPipeline(model, in: contexts, ranks: ranks, observer: Silent()).encode([request])
+      let tensors = [texts[0].prompt.textStates, texts[0].prompt.pooledText]
+      #expect(tensors.allSatisfy { $0.dtype == .bfloat16 && $0.isOnDevice })
+      // As one rank hands them over.
+      let alone = try VideoPipeline(model, in: contexts, observer: Silent()).encode([request])
+      let expected = [alone[0].prompt.textStates, alone[0].prompt.pooledText]
+      #expect(expected.allSatisfy { $0.dtype == .bfloat16 && $0.isOnDevice })
+      #expect(try member.values(tensors) == member.values(expected))
+      return tensors.map(\.shape.count)
+    }
+    #expect(try emulator.runs("HcclBroadcast") == 4 && texts[0] == texts[1])
+    let sent = 2 * texts[0].reduce(0, +)
+    #expect(try emulator.bytesSent() == sent + rollCallBytes(2))
+    let libraries = try emulator.libraries()
+    let planner = try RunPlanner(model) { streamsWeights in
+      let transformer = try AscendPlanningBackend(
+        dryRunIn: libraries, byteCount: 8 << 30, streamsWeights: streamsWeights)
+      return PlanningBackends(
+        textEncoders: transformer.with(activationType: .float16), transformer: transformer,
+        autoencoder: transformer.with(activationType: .float16),
+        makeGroups: { try transformer.groups($0, parts: $1) })
+    }
+    var setting = PlanSetting()
+    setting.layout = RankLayout(ulysses: 2, ring: 1)
+    let plan = try planner.plan([request], setting: setting)
+    let encoding = try #require(plan.stages.first { $0.stage == .encodePrompts })
+    #expect(encoding.bytesSent == sent && encoding.messages == 2)
+    let broadcasts = encoding.work.totals.filter { $0.key.format == "HcclBroadcast" }
+    #expect(broadcasts.reduce(0) { $0 + $1.value.calls } == 2)
+  }
+
+  private final class Silent: GenerationObserver {}
 
   @Test func `messages of devices that are wanted on hosts are refused, not waited for`() throws {
     let texts = try run(2) { member -> String in
@@ -241,7 +386,8 @@ import Testing
     let values = layout.sentValues(
       videoTokens: JointSample.videoTokens, textTokens: JointSample.textTokens,
       channels: JointSample.heads * JointSample.headSize)
-    #expect(try Double(emulator.bytesSent()) == 2 * values * Double(layout.ranks))
+    #expect(
+      try Double(emulator.bytesSent() - rollCallBytes(layout.ranks)) == 2 * values * Double(layout.ranks))
   }
 
   @Test func `devices attend to the tokens they have while the ring's first transfer is under way`() throws {
@@ -251,7 +397,6 @@ import Testing
     // Lets the transfers go on when both devices have computed, or when it is clear that they will not.
     let observer = DispatchQueue(label: "observer")
     let seen = Mutex((attentions: 0, transfers: 0, bytes: -1))
-    try emulator.holdCollectives(true)
     observer.async {
       for _ in 0..<1000 {
         if (try? emulator.runs(attention)) ?? 0 >= 2 { break }
@@ -264,23 +409,32 @@ import Testing
       }
       try? emulator.holdCollectives(false)
     }
-    let results = try run(2, memory: .pooled, on: emulator) { try sample.attend($0, layout) }
+    let results = try run(2, memory: .pooled, on: emulator) { member in
+      // The devices have found each other.
+      try member.group.barrier()
+      try emulator.holdCollectives(true)
+      try member.group.barrier()
+      return try sample.attend(member, layout)
+    }
     observer.sync {}
     let (attentions, transfers, bytes) = seen.withLock { $0 }
     #expect(attentions >= 2, "no device computes while it waits for the other")
-    #expect(transfers == 2 && bytes == 0, "\(transfers) transfers have begun, \(bytes) bytes were sent")
+    #expect(
+      transfers == 2 && bytes == rollCallBytes(2), "\(transfers) transfers have begun, \(bytes) bytes were sent")
     #expect(try emulator.runs(attention) > attentions)
     try sample.expectWhole(results, layout)
   }
 
-  @Test(arguments: 1...6)
+  @Test(arguments: 1...7)
   func `a device that vanishes is an error on all ranks within seconds`(_ operation: Int) throws {
     let emulator = try EmulatedCANN(devices: 2)
     try emulator.function("ascend_emulator_fail_collective", (@convention(c) (Int) -> Void).self)(operation)
     let texts = try LoopbackGroup.run(2) { hosts -> String in
       let device = try AscendDevice(index: hosts.rank, libraries: emulator.libraries())
-      let member = Member(group: try HCCLProcessGroup(hosts, device: device), backend: AscendBackend(device: device))
       do {
+        // The first is that by which devices count each other.
+        let group = try HCCLProcessGroup(hosts, device: device)
+        let member = Member(group: group, backend: AscendBackend(device: device))
         for _ in 0..<6 {
           let received = try member.group.transfer(
             sending: [OutgoingMessage(member.numbers([8], 1), to: 1 - hosts.rank)],
@@ -306,4 +460,10 @@ import Testing
       "\($0)".contains("HcclAlltoAllV")
     }
   }
+}
+
+extension Tensor {
+  fileprivate var isOnDevice: Bool { storage.hostAddress == nil }
+
+  fileprivate func deviceMemoryIsOther(than tensor: Tensor) -> Bool { isOnDevice && storage !== tensor.storage }
 }

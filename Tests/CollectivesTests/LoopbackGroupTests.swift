@@ -33,6 +33,36 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 2, 4])
+  func `tensors are added in the order of ranks, and the largest elements are found`(_ count: Int) throws {
+    // In another order the sum is another.
+    let values: [[Float]] = [[1e8, 3], [1, -5], [-1e8, 7], [1, 7]]
+    let results = try LoopbackGroup.run(count) { group in
+      let mine = Tensor(values[group.rank], shape: [2, 1])
+      let numbers = Tensor([Int32(group.rank), .max], shape: [2])
+      return (
+        try group.allReduce(mine, .sum), try group.allReduce(mine, .maximum), try group.allReduce(numbers, .sum)
+      )
+    }
+    let ranks = values.prefix(count)
+    for (sum, largest, integers) in results {
+      #expect(
+        sum.shape == [2, 1] && sum.floats() == [0, 1].map { i in ranks.dropFirst().reduce(ranks[0][i]) { $0 + $1[i] } })
+      #expect(largest.floats() == [1e8, ranks.map { $0[1] }.max() ?? 0])
+      // Integers go round at their end.
+      let last = (0..<count).reduce(Int32(0)) { sum, _ in sum &+ .max }
+      #expect(integers.integers() == [count * (count - 1) / 2, Int(last)])
+    }
+  }
+
+  @Test func `elements that hosts do not add are named`() throws {
+    #expect {
+      _ = try LoopbackGroup.run(2) { try $0.allReduce(Tensor(uninitialized: [2], .bfloat16), .sum) }
+    } throws: {
+      "\($0)".contains("expected float32 or int32 in host memory, found bfloat16")
+    }
+  }
+
   @Test func `subgroups have their own ranks and do not hear each other`() throws {
     let results = try LoopbackGroup.run(5) { group in
       let part = try group.subgroup(color: group.rank % 2, key: -group.rank)

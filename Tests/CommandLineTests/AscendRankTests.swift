@@ -95,7 +95,7 @@ import Testing
     let folder = TemporaryFolder()
     // After the first step.
     let broken = EmulatedDevices(
-      report: folder.path("emulator"), ["DEVICES": "2", "FAIL_COLLECTIVE": "35", "SECONDS": "20"])
+      report: folder.path("emulator"), ["DEVICES": "2", "FAIL_COLLECTIVE": "38", "SECONDS": "20"])
     let settings = Self.settings(folder, "many") + ["--ulysses-degree", "2"]
     let failed = try Program.run(ranks: 2, settings, environment: broken.environment)
     #expect(failed.status != 0)

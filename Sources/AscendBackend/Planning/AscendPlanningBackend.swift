@@ -39,7 +39,11 @@ public final class AscendPlanningBackend: PlanningBackend {
   public var activationType: DType { backend.activationType }
   public var hasOwnMemory: Bool { true }
 
-  public func takeDevicePeak() -> Int { backend.device.takeDryPeak() }
+  /// Kernels that no operation has noted, those of the last transfers, are the stage's that ends here too.
+  public func takeDevicePeak() -> Int {
+    backend.device.thread.run { note() }
+    return backend.device.takeDryPeak()
+  }
 
   /// The device's group of ranks of which only this one is there, and parts of it.
   /// - Parameters:
@@ -55,20 +59,24 @@ public final class AscendPlanningBackend: PlanningBackend {
 
   /// Does an operation and writes its kernels down.
   private func noted<Result>(_ body: () throws(BackendError) -> Result) throws(BackendError) -> Result {
-    let device = backend.device
-    return try device.perform { () throws(BackendError) in
+    try backend.device.perform { () throws(BackendError) in
       let result = try body()
-      for kernel in device.takeDryKernels() {
-        var work = OperationTotals()
-        work.calls = 1
-        work.operations = kernel.operations
-        work.bytesRead = Double(kernel.bytesRead)
-        work.bytesWritten = Double(kernel.bytesWritten)
-        let operation = PlannedOperation(
-          .kernel, [Int(kernel.operations), kernel.bytesRead + kernel.bytesWritten], format: kernel.name)
-        journal.add(operation, work * Double(kernel.calls), calls: kernel.calls)
-      }
+      note()
       return result
+    }
+  }
+
+  /// Writes down what has been put on the stream since the last time. On the device's thread.
+  private func note() {
+    for kernel in backend.device.takeDryKernels() {
+      var work = OperationTotals()
+      work.calls = 1
+      work.operations = kernel.operations
+      work.bytesRead = Double(kernel.bytesRead)
+      work.bytesWritten = Double(kernel.bytesWritten)
+      let operation = PlannedOperation(
+        .kernel, [Int(kernel.operations), kernel.bytesRead + kernel.bytesWritten], format: kernel.name)
+      journal.add(operation, work * Double(kernel.calls), calls: kernel.calls)
     }
   }
 }

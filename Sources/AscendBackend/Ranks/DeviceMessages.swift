@@ -49,6 +49,7 @@ struct DeviceMessages {
   func start(_ communicator: Communicator) throws(CollectiveError) -> DeviceTransfer {
     let (type, number) = try elementType()
     let device = communicator.device
+    if pattern == .broadcast { return try startBroadcast(communicator, type, number) }
     let received: [[Tensor]]
     let sent: MessageRun
     let room: MessageRun
@@ -94,6 +95,32 @@ struct DeviceMessages {
     }
     return DeviceTransfer(
       communicator: communicator, started: started, tensors: tensors, underWay: sent.owners + room.owners)
+  }
+
+  /// The root sends its tensor from where it is; on the others it has a place of its own.
+  private func startBroadcast(
+    _ communicator: Communicator, _ dtype: DType, _ type: HcclDataType
+  ) throws(CollectiveError) -> DeviceTransfer {
+    precondition(receiving.count == 1, "broadcast: \(receiving.count) tensors are wanted")
+    let message = receiving[0]
+    let root = UInt32(places[message.source])
+    let tensor: Tensor
+    if message.source == rank {
+      var own = SelfMessages(sending, rank: rank)
+      tensor = own.next(message)
+    } else {
+      tensor = try communicating("HcclBroadcast") { () throws(BackendError) in
+        try communicator.device.tensor(message.shape, dtype, for: "a message from another device")
+      }
+    }
+    guard let address = tensor.deviceStart else { preconditionFailure("broadcast: \(tensor) is not on the device") }
+    var started: Communicator.Started?
+    if tensor.count > 0 {
+      started = try communicator.start("HcclBroadcast", copies: []) { functions, handle, stream in
+        functions.broadcast(address, UInt64(tensor.count), type, root, handle, stream)
+      }
+    }
+    return DeviceTransfer(communicator: communicator, started: started, tensors: [tensor], underWay: [])
   }
 
   private func startAllToAll(

@@ -12,6 +12,8 @@ struct HCCLFunctions: Sendable {
   let describe: HcclGetErrorStringFunction?
   let allToAll: HcclAlltoAllVFunction
   let allGather: HcclAllGatherFunction
+  let broadcast: HcclBroadcastFunction
+  let allReduce: HcclAllReduceFunction
   let exchange: HcclBatchSendRecvFunction
 
   init(_ libraries: CANNLibraries) throws(AscendError) {
@@ -23,6 +25,8 @@ struct HCCLFunctions: Sendable {
     describe = libraries.function("HcclGetErrorString", HcclGetErrorStringFunction.self)
     allToAll = try libraries.required("HcclAlltoAllV", HcclAlltoAllVFunction.self)
     allGather = try libraries.required("HcclAllGather", HcclAllGatherFunction.self)
+    broadcast = try libraries.required("HcclBroadcast", HcclBroadcastFunction.self)
+    allReduce = try libraries.required("HcclAllReduce", HcclAllReduceFunction.self)
     exchange = try libraries.required("HcclBatchSendRecv", HcclBatchSendRecvFunction.self)
   }
 
@@ -30,10 +34,14 @@ struct HCCLFunctions: Sendable {
   func check(_ result: HcclResult, _ function: String, _ runtime: RuntimeFunctions) throws(CollectiveError) {
     if result == HCCL_SUCCESS { return }
     let meaning = describe.flatMap { $0(result) }.map { " (\(String(cString: $0)))" } ?? ""
+    let remedy =
+      result == HCCL_E_MEMORY
+      ? "a communicator takes \(2 * Communicator.bufferMegabytes) MiB of the device's memory: see by npu-smi info what else takes "
+        + "of it, or use a smaller video or --use-cpu-offload"
+      : "see that all ranks run on devices of their own and reach each other (HCCL_SOCKET_IFNAME, HCCL_IF_IP)"
     throw CollectiveError(
       operation: function,
-      reason: "expected success, found status \(result.rawValue)\(meaning): \(runtime.message); "
-        + "see that all ranks run on devices of their own and reach each other (HCCL_SOCKET_IFNAME, HCCL_IF_IP)")
+      reason: "expected success, found status \(result.rawValue)\(meaning): \(runtime.message); \(remedy)")
   }
 }
 

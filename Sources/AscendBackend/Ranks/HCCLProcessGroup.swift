@@ -1,13 +1,14 @@
 import CAscend
 public import Collectives
 import Synchronization
-import TensorCore
+public import TensorCore
 
 /// Ranks that each compute on an NPU: tensors of the device go from device to device by HCCL, on a stream of their own beside the
 /// one that computes; everything else, by which ranks agree, goes by the group of their processes.
 ///
 /// Messages of a transfer that all ranks take part in become one `HcclAlltoAllV`, or `HcclAllGather` where all ranks send equally
-/// much; others one `HcclBatchSendRecv`, which takes one piece of memory for each rank and direction.
+/// much; one rank's tensor for all `HcclBroadcast`; others one `HcclBatchSendRecv`, which takes one piece of memory for each rank
+/// and direction. Reductions are `HcclAllReduce`.
 public final class HCCLProcessGroup: ProcessGroup {
   public var rank: Int { base.rank }
   public var size: Int { base.size }
@@ -62,6 +63,7 @@ public final class HCCLProcessGroup: ProcessGroup {
     places = members
     number = 0
     self.communicator = Mutex(communicator)
+    try rollCall()
   }
 
   /// - Parameter members: the ranks of the part as ranks of all.
@@ -118,6 +120,29 @@ public final class HCCLProcessGroup: ProcessGroup {
       try messages.start(try ownCommunicator())
     }
     return HCCLTransfer(device: transfer, host: host, places: receiving.map(\.place))
+  }
+
+  public func allReduce(_ tensor: Tensor, _ reduction: Reduction) throws(CollectiveError) -> Tensor {
+    if size == 1 { return tensor }
+    if tensor.deviceStorage == nil { return try base.allReduce(tensor, reduction) }
+    for _ in 1..<size where tensor.count > 0 { meter.countMessage(bytes: tensor.byteCount) }
+    return try device.thread.run { () throws(CollectiveError) in
+      try ownCommunicator().allReduce(tensor, reduction)
+    }
+  }
+
+  /// Lets the devices count each other. HCCL makes its links for the first operation: what keeps devices from reaching each other
+  /// shows now, not when weights have been loaded for minutes. Integers, so that every rank has the same sum whatever its order.
+  private func rollCall() throws(CollectiveError) {
+    if size == 1 { return }
+    let counts = try device.thread.run { () throws(CollectiveError) in
+      try ownCommunicator().rollCall(rank: rank, of: size)
+    }
+    if counts.allSatisfy({ $0 == 1 }) { return }
+    throw CollectiveError(
+      operation: "roll call of the devices",
+      reason: "expected every rank once in the sum of all ranks' devices (HcclAllReduce), found \(counts); "
+        + "see what mpirun -n \(size) hyvideo bench --device ascend --conformance finds")
   }
 
   /// On the device's thread.

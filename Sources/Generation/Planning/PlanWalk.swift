@@ -99,9 +99,9 @@ struct PlanWalk {
 
   /// The first rank's tensor on its way to all transformers.
   private func shared(_ tensor: Tensor) throws -> Tensor {
-    if all.size == 1 { return try contexts.handedOver(tensor) }
-    let mine = try backends.textEncoders.download(tensor)
-    return try backend.upload(all.broadcast(mine, shape: tensor.shape, from: 0))
+    let mine = try contexts.handedOver(tensor)
+    if all.size == 1 { return mine }
+    return try TensorMessages(group: all, backend: backend).broadcast(mine, shape: mine.shape, from: 0)
   }
 
   /// The decoder is loaded, and colours are fitted to it, before there are latents to show.

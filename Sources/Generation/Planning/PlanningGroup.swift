@@ -72,6 +72,13 @@ final class PlanningGroup: ProcessGroup {
     return Arrived(tensors: received)
   }
 
+  /// What all ranks give is imagined, and so is what it comes to.
+  func allReduce(_ tensor: Tensor, _ reduction: Reduction) throws(CollectiveError) -> Tensor {
+    if size == 1 { return tensor }
+    for _ in 1..<size { sent.countMessage(bytes: tensor.byteCount) }
+    return memory.tensor(tensor.shape, tensor.dtype)
+  }
+
   private struct Arrived: PendingTransfer {
     let tensors: [Tensor]
     func wait() throws(CollectiveError) -> [Tensor] { tensors }

@@ -1,5 +1,5 @@
 public import Collectives
-import TensorCore
+public import TensorCore
 
 /// Records the transfers of a rank, and how long it waited for them.
 public struct ProfilingGroup: ProcessGroup {
@@ -27,6 +27,17 @@ public struct ProfilingGroup: ProcessGroup {
       .reduce(0) { $0 + $1.shape.count * $1.dtype.byteCount }
     if sent + received == 0 { return pending }
     return Recorded(base: pending, start: start, bytes: Double(sent + received), profiler: profiler)
+  }
+
+  public func allReduce(_ tensor: Tensor, _ reduction: Reduction) throws(CollectiveError) -> Tensor {
+    let start = Profiler.now
+    let result = try base.allReduce(tensor, reduction)
+    let bytes = Double(2 * (size - 1) * tensor.byteCount)
+    if bytes > 0 {
+      profiler.record(.communication, "wait", since: start, bytes: bytes)
+      profiler.record(ProfileTransfer(start: start, end: Profiler.now, bytes: bytes))
+    }
+    return result
   }
 
   public func subgroup(color: Int, key: Int) throws(CollectiveError) -> any ProcessGroup {

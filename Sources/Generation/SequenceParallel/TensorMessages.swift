@@ -26,6 +26,22 @@ struct TensorMessages {
     group.takesDeviceTensors ? tensor : try backend.upload(tensor)
   }
 
+  /// Gives every rank the tensor of rank `root`, of the backend's type; only that rank's is looked at.
+  func broadcast(_ tensor: Tensor?, shape: Shape, from root: Int) throws(BackendError) -> Tensor {
+    let mine = try tensor.map { (tensor) throws(BackendError) in try outgoing([tensor]) }
+    let expected = incoming(shape, from: root)
+    let given = try communicating { () throws(CollectiveError) in
+      try group.broadcast(mine, shape: shape, expected.dtype, from: root, place: expected.place)
+    }
+    return try arrived(given)
+  }
+
+  /// Combines the ranks' tensors, of one shape and of the backend's type.
+  func allReduce(_ tensor: Tensor, _ reduction: Reduction) throws(BackendError) -> Tensor {
+    let mine = try outgoing([tensor])
+    return try arrived(communicating { () throws(CollectiveError) in try group.allReduce(mine, reduction) })
+  }
+
   func start(
     _ sending: [OutgoingMessage], _ receiving: [IncomingMessage], _ pattern: TransferPattern
   ) throws(BackendError) -> any PendingTransfer {
