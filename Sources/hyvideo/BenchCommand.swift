@@ -39,7 +39,8 @@ struct BenchCommand: ParsableCommand {
   @Flag(
     help: """
       Instead of timing, run every operation beside plain loops on the processor, in each type that the device computes in, \
-      and print a table: of a device that nobody has tried, the thing to send with a report.
+      and print a table: of a device that nobody has tried, the thing to send with a report. Under mpirun, the operations by \
+      which ranks exchange tensors.
       """)
   var conformance = false
   @Option(help: "Rows of a product, video tokens, or the language model's tokens.") var tokens: Int?
@@ -109,29 +110,6 @@ struct BenchCommand: ParsableCommand {
       overhead: cost, device: device)
     if let file { result.firstBlockSeconds = file.preparationSeconds + firstBlock.seconds }
     print(try json ? result.json() : result.text)
-  }
-
-  /// Runs the cases of all operations.
-  private func runConformance(_ session: RankSession) throws {
-    let device = try session.together {
-      try RefusedBeforeWork.checking { () throws -> any ComputeDevice in
-        try GeneratePlan.require(
-          session.group.size == 1, "one device at a time", "--conformance", "one rank", "\(session.group.size)")
-        return try self.device.open(session)
-      }
-    }
-    device.tellWarnings(session)
-    let backends = device.backends(streamsWeights: false)
-    var types = Set<DType>()
-    let each = [backends.transformer, backends.textEncoders, backends.autoencoder].filter {
-      types.insert($0.activationType).inserted
-    }
-    let report = ConformanceReport(device, on: each) { name in
-      if !json, Console.hasTerminal { Console.error("\u{1B}[2K\r\(name)") }
-    }
-    if !json, Console.hasTerminal { Console.error("\u{1B}[2K\r") }
-    try Console.result(json ? report.json() : report.text)
-    if !report.isWhole { throw ExitCode(1) }
   }
 
   /// Times all ranks of a launch, and one of them with all their threads or with its card; the first prints.

@@ -65,6 +65,51 @@ import Testing
     #expect(text.output.contains("2 cards, Ulysses 1 x ring 2: "), "\(text.output) \(text.errors)")
   }
 
+  private static let exchanges = [
+    "all-to-all", "all-gather", "all-gather of unequal parts", "broadcast from the first rank",
+    "broadcast from the last rank", "all-reduce: sum", "all-reduce: maximum", "send and receive round a ring",
+    "all-gather of every second rank",
+  ]
+
+  @Test(arguments: [2, 4])
+  func `the operations by which NPUs exchange tensors are looked at one by one`(_ count: Int) throws {
+    let folder = TemporaryFolder()
+    let emulator = EmulatedDevices(report: folder.path("emulator"), ["DEVICES": "\(count)"])
+    let bench = ["bench", "--device", "ascend", "--conformance"]
+    let result = try Program.run(ranks: count, bench + ["--json"], environment: emulator.environment)
+    #expect(result.status == 0, "\(result.errors)")
+    let table = try JSONValue(bytes: Array(result.output.utf8), file: "bench")
+    let rows = table["rows"].array ?? []
+    #expect(table["ranks"].int == count && table["goes_between_devices"].bool == true, "\(result.output)")
+    #expect(table["agreeing"].int == rows.count && table["not_run"].int == 0, "\(result.output)")
+    for dtype in ["bf16", "fp16"] {
+      for elements in [1003, 1 << 19] {
+        let found = rows.filter { $0["dtype"].string == dtype && $0["elements"].int == elements }
+        #expect(found.compactMap { $0["operation"].string } == Self.exchanges)
+        // In halves of two ranks each is alone; only the root gives a tensor to all.
+        let silent = found.filter { $0["bytes_sent"].int == 0 }.compactMap { $0["operation"].string }
+        #expect(silent == ["broadcast from the last rank"] + (count == 2 ? Self.exchanges.suffix(1) : []))
+      }
+    }
+    #expect(try emulator.report(processes: count) == [])
+  }
+
+  @Test func `a table of exchanges ends with what failed, and with 1`() throws {
+    let folder = TemporaryFolder()
+    // The first is the roll call.
+    let emulator = EmulatedDevices(
+      report: folder.path("emulator"), ["DEVICES": "2", "FAIL_COLLECTIVE": "4", "SECONDS": "20"])
+    let result = try Program.run(
+      ranks: 2, ["bench", "--device", "ascend", "--conformance"], environment: emulator.environment)
+    #expect(result.status == 1, "\(result.errors)")
+    let lines = result.output.split(separator: "\n")
+    #expect(lines.dropFirst().prefix(3).map { $0.split(separator: " ")[1] } == ["agrees", "agrees", "failed"])
+    #expect(result.output.contains("vanished, on demand") && result.output.contains("33 more were not run"))
+    #expect(lines.last?.hasPrefix("2 of 36 operations agree on 2 ranks, from device to device") == true)
+    let hosts = try Program.run(ranks: 2, ["bench", "--conformance", "--threads", "1"])
+    #expect(hosts.status == 0 && hosts.output.contains("18 of 18 operations agree on 2 ranks, by way of the hosts"))
+  }
+
   @Test(arguments: [0, 1])
   func `the other NPU's rank ends when one is killed, names it and leaves the run whole`(_ lost: Int) throws {
     let folder = TemporaryFolder()
