@@ -63,20 +63,25 @@ public final class AscendDevice: @unchecked Sendable {
         throw error
       }
     }
-    let (stream, staging) = opened.value
+    let (stream, staging) = (opened.value.stream, opened.value.staging)
     self.chip = chip
     process = dryRun == nil ? CANNProcess.openingDevice(functions) : nil
-    let pool = MemoryPool(functions: functions, policy: memory == .pooled ? .segments(byteCount: 64 << 20) : .direct) {
+    let policy: MemoryPool.Policy =
+      memory == .pooled ? .segments(byteCount: MemoryPool.segmentSize(ofDeviceWith: opened.value.byteCount)) : .direct
+    let pool = MemoryPool(functions: functions, policy: policy) {
       // A failure shows again at the next call that can report it.
       _ = functions.synchronize(stream.value)
     }
     state = State(stream: stream.value, pool: pool, staging: staging)
   }
 
+  /// What is made when a device is opened, and its memory.
+  private typealias Opened = (stream: Transferred<aclrtStream>, staging: Staging, byteCount: Int)
+
   /// Sets a device on the calling thread; where something fails, all is given back.
   private static func open(
     _ index: Int, _ functions: RuntimeFunctions, isDry: Bool
-  ) throws(AscendError) -> (chip: String, Transferred<(stream: Transferred<aclrtStream>, staging: Staging)>) {
+  ) throws(AscendError) -> (chip: String, Transferred<Opened>) {
     // A dry run's devices belong to the thread, and end with it.
     if isDry { try functions.check(functions.initialize(nil), "aclInit") } else { try CANNProcess.start(functions) }
     let count = try knownCount(functions)
@@ -84,8 +89,10 @@ public final class AscendDevice: @unchecked Sendable {
     try functions.check(functions.setDevice(Int32(index)), "aclrtSetDevice")
     let chip = functions.socName().map { String(cString: $0) } ?? "unknown"
     do throws(AscendError) {
+      var (free, total) = (0, 0)
+      try functions.check(functions.memoryInfo(ACL_HBM_MEM, &free, &total), "aclrtGetMemInfo")
       let (stream, staging) = try Staging.withStream(functions, isDry: isDry)
-      return (chip, Transferred((Transferred(stream), staging)))
+      return (chip, Transferred((Transferred(stream), staging, total)))
     } catch {
       _ = functions.resetDevice(Int32(index))
       throw error

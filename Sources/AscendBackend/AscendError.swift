@@ -6,6 +6,8 @@ public enum AscendError: Error, CustomStringConvertible {
   case missingFunction(name: String, libraries: [String])
   /// A call failed; `message` is CANN's own.
   case callFailed(function: String, status: Int, message: String)
+  /// The host has no memory left that the device can copy from and to; `message` is CANN's own.
+  case outOfPinnedMemory(byteCount: Int, message: String)
   /// There are fewer devices than asked for.
   case noSuchDevice(index: Int, count: Int)
   /// CANN was to be ended while a device was open.
@@ -22,6 +24,9 @@ public enum AscendError: Error, CustomStringConvertible {
     case .callFailed(let function, let status, let message):
       "Ascend device failed: \(function): expected success, found status \(status)\(message.isEmpty ? "" : ": " + message); "
         + "see whether npu-smi info lists the device and this user may use it"
+    case .outOfPinnedMemory(let byteCount, let message):
+      "out of memory: aclrtMallocHost: expected \(byteCount) bytes of the host's memory to copy from and to the device, found none"
+        + "\(message.isEmpty ? "" : " (\(message))"); see by free and ulimit -l what is left, and end other programs that use devices"
     case .noSuchDevice(let index, let count):
       "no Ascend device \(index): expected an index below \(count), the number of devices; see hyvideo devices"
     case .stillInUse:

@@ -52,6 +52,12 @@ final class MemoryPool {
   /// The size of a device page.
   private static let page = 2 << 20
 
+  /// The least that is taken from a device at a time: 64 MiB, of devices with less than 32 GiB a part of their memory, so that what
+  /// is left over in segments stays small beside it.
+  static func segmentSize(ofDeviceWith byteCount: Int) -> Int {
+    min(max(byteCount / 512, page).roundedUp(to: page), 64 << 20)
+  }
+
   init(functions: RuntimeFunctions, policy: Policy, synchronize: @escaping () -> Void) {
     self.functions = functions
     self.policy = policy

@@ -39,7 +39,11 @@ final class Staging {
 
   private static func buffer(_ functions: RuntimeFunctions) throws(AscendError) -> Buffer {
     var address: UnsafeMutableRawPointer?
-    try functions.check(functions.allocateHost(&address, byteCount), "aclrtMallocHost")
+    let status = functions.allocateHost(&address, byteCount)
+    if status == CASCEND_RT_MEMORY_ALLOCATION.signed {
+      throw .outOfPinnedMemory(byteCount: byteCount, message: functions.message)
+    }
+    try functions.check(status, "aclrtMallocHost")
     guard let address else { throw .callFailed(function: "aclrtMallocHost", status: 0, message: "no memory") }
     do throws(AscendError) { return Buffer(address: address, event: try AscendDevice.makeEvent(functions)) } catch {
       _ = functions.freeHost(address)

@@ -48,6 +48,7 @@ Devices &devices() {
     made->peak = made->used;
     made->capacity = size_t(setting("MEGABYTES", long(made->capacity >> 20))) << 20;
     made->allocationsUntilFailure = setting("FAIL_ALLOCATION", 0);
+    made->pinnedUntilFailure = setting("FAIL_PINNED", 0);
     made->kernelsUntilFailure = setting("FAIL_KERNEL", 0);
     made->collectivesUntilFailure = setting("FAIL_COLLECTIVE", 0);
     if (std::getenv("HYVIDEO_ASCEND_EMULATOR_REPORT")) std::atexit(reportAtExit);
@@ -119,6 +120,8 @@ bool Devices::wait(std::chrono::steady_clock::time_point end, const std::functio
 }
 
 void Devices::take(int device, size_t size) {
+  if (allocationsUntilFailure == 1) throw Refusal{outOfMemory, "out of memory, on demand"};
+  if (allocationsUntilFailure > 1) allocationsUntilFailure--;
   if (used[size_t(device)] + size > capacity) throw Refusal{outOfMemory, "out of memory"};
   used[size_t(device)] += size;
   peak[size_t(device)] = std::max(peak[size_t(device)], used[size_t(device)]);

@@ -148,7 +148,7 @@ struct Devices {
   void add(Stream &stream, Task task);
   // Runs the tasks of a stream up to a position, or waits for the thread that does.
   void run(Stream &stream, uint64_t position);
-  // Books memory of a device, or refuses where there is not as much.
+  // Books memory of a device, or refuses where there is not as much or this is the allocation that was to fail.
   void take(int device, size_t size);
   // Gives up the lock until a condition holds. Returns false where the time is over before.
   bool wait(std::chrono::steady_clock::time_point end, const std::function<bool()> &holds);

@@ -5,7 +5,7 @@
 // aclGetRecentErrMsg gives, and is kept, so that a rule broken where nobody looks at the status is seen too.
 //
 // For programs that load it as CANN, variables set the same: HYVIDEO_ASCEND_EMULATOR_DEVICES, …_MEGABYTES (of each device),
-// …_FAIL_ALLOCATION, …_FAIL_KERNEL, …_FAIL_COLLECTIVE; …_CHIP is their chip's name; …_SECONDS is how long devices wait for
+// …_FAIL_ALLOCATION, …_FAIL_PINNED, …_FAIL_KERNEL, …_FAIL_COLLECTIVE; …_CHIP is their chip's name; …_SECONDS is how long devices wait for
 // each other; …_REPORT names a file to which every process appends, behind its number, what was broken and is alive at its end.
 #pragma once
 
@@ -21,7 +21,8 @@ extern "C" {
 
 // Starts over with so many devices of so much memory each. Whatever lives is forgotten.
 void ascend_emulator_reset(int devices, size_t bytes_per_device);
-// Lets the k-th allocation of device memory from now on and all after it fail, counted from 1; 0 for none.
+// Lets the k-th allocation of device memory from now on, a communicator's included, and all after it fail, counted from 1; 0 for
+// none.
 void ascend_emulator_fail_allocation(long k);
 // The same of the host's pinned memory.
 void ascend_emulator_fail_pinned(long k);
