@@ -37,7 +37,7 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
 
   /// The cases of all operations.
   public static var all: [ConformanceCase] {
-    linear + storedWeights + normalization + headNorm + attention + convolution + elementwise + layout
+    linear + addedLinear + storedWeights + normalization + headNorm + attention + convolution + elementwise + layout
   }
 }
 

@@ -19,14 +19,6 @@ extension Activation {
     specialized { f in mapElements(count, x, to: y, f) }
   }
 
-  /// Adds a bias to every row of a tile, where there is one, and applies the nonlinearity in place.
-  func apply(
-    rows: Int, columns: Int, stride: Int, of tile: UnsafeMutablePointer<Float>, adding bias: UnsafePointer<Float>?
-  ) {
-    if bias == nil && self == .none { return }
-    for row in 0..<rows { apply(columns, of: tile + row * stride, adding: bias) }
-  }
-
   /// Adds a bias, where there is one, and applies the nonlinearity in place.
   func apply(_ count: Int, of y: UnsafeMutablePointer<Float>, adding bias: UnsafePointer<Float>?) {
     if let bias {

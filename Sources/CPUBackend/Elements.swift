@@ -32,6 +32,15 @@ func mapElements(
   for index in 0..<count { y[index] = f(y[index], x[index]) }
 }
 
+/// `y[i] = f(y[i], x[i], z[i])`. The places must not overlap.
+@inline(__always)
+func mapElements(
+  _ count: Int, of y: UnsafeMutablePointer<Float>, with x: UnsafePointer<Float>, _ z: UnsafePointer<Float>,
+  _ f: (Float, Float, Float) -> Float
+) {
+  for index in 0..<count { y[index] = f(y[index], x[index], z[index]) }
+}
+
 extension Float {
   /// `eˣ` to 2 units in the last place. Below -87 it is about 1e-38 instead of smaller, above 88 about 2e38.
   @inline(__always)

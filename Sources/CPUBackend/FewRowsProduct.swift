@@ -1,13 +1,10 @@
-import TensorOps
-
 /// A product with so few rows that the time is that of reading the weight. Its rows are shared out to all threads; a
 /// piece of one is widened into the innermost cache and multiplied with all rows of the input there.
 struct FewRowsProduct {
   let inputs: [Rows]
   let rows: Int
   let weight: WeightMatrix
-  let bias: Scratch?
-  let activation: Activation
+  let epilogue: Epilogue
   let result: UnsafeMutablePointer<Float>
 
   /// Elements of a piece.
@@ -21,11 +18,7 @@ struct FewRowsProduct {
       count: weight.rows, grain: FewRowsProduct.grain(inputs: weight.columns), scratch: FewRowsProduct.piece
     ) { outputs, piece in
       for output in outputs { compute(output, piece) }
-      for row in 0..<rows {
-        let start = row * weight.rows + outputs.lowerBound
-        activation.apply(
-          outputs.count, of: result + start, adding: bias.map { UnsafePointer($0.floats + outputs.lowerBound) })
-      }
+      epilogue.finish(0..<rows, outputs, of: result, stride: weight.rows)
     }
   }
 

@@ -6,6 +6,22 @@ extension CPUBackend {
   public func linear(
     _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
   ) throws(BackendError) -> Tensor {
+    try linear(inputs, weight: weight, bias: bias, activation: activation, stream: nil)
+  }
+
+  /// Yes.
+  public var addsWhileMultiplying: Bool { true }
+
+  /// The same for `x + gate · (concat(inputs) · weightᵀ + bias)`: tiles of the product are added while they are in a cache.
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, addedTo stream: ResidualStream
+  ) throws(BackendError) -> Tensor {
+    try linear(inputs, weight: weight, bias: bias, activation: .none, stream: stream)
+  }
+
+  private func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation, stream: ResidualStream?
+  ) throws(BackendError) -> Tensor {
     guard let first = inputs.first else { preconditionFailure("linear: \(weight.name): no inputs") }
     precondition(weight.shape.rank == 2, "linear: \(weight.name) is \(weight.tensor), expected [outputs, inputs]")
     for input in inputs {
@@ -18,29 +34,39 @@ extension CPUBackend {
     let width = parts.reduce(0) { $0 + $1.width }
     precondition(
       width == weight.shape[1], "linear: \(weight.name) is \(weight.tensor), found \(width) input channels")
+    let shape = Shape(first.shape.dimensions.dropLast() + [matrix.rows])
+    precondition(
+      stream?.x.shape ?? shape == shape, "linear: \(weight.name): \(shape) is added to \(stream?.x.shape ?? [])")
     let biases = try bias?.widened(count: matrix.rows, "linear")
-    let result = Tensor(uninitialized: Shape(first.shape.dimensions.dropLast() + [matrix.rows]))
+    let added = stream.map { tensors(of: $0) }
+    defer { withExtendedLifetime((biases, added)) {} }
+    let epilogue = Epilogue(
+      bias: biases.map { UnsafePointer($0.floats) }, activation: activation,
+      stream: added.map { Epilogue.Stream($0.x, gates: $0.gates) })
+    let result = Tensor(uninitialized: shape)
     if result.count == 0 { return result }
     let rows = parts[0].count
     if let extents = try narrowExtents(matrix, rows: rows) {
       try NarrowProduct(
-        inputs: parts, extents: extents, weight: matrix, bias: biases, activation: activation, result: result.floats
+        inputs: parts, extents: extents, weight: matrix, epilogue: epilogue, result: result.floats
       ).run(on: pool, products)
     } else if rows <= CPUBackend.fewRows {
-      FewRowsProduct(
-        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
-      )
-      .run(on: pool)
+      FewRowsProduct(inputs: parts, rows: rows, weight: matrix, epilogue: epilogue, result: result.floats)
+        .run(on: pool)
     } else if CPUBackend.usesRegisters(rows: rows, width: width) {
-      RegisterProduct(
-        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
-      ).run(on: pool)
+      RegisterProduct(inputs: parts, rows: rows, weight: matrix, epilogue: epilogue, result: result.floats)
+        .run(on: pool)
     } else {
-      try TiledProduct(
-        inputs: parts, rows: rows, weight: matrix, bias: biases, activation: activation, result: result.floats
-      ).run(on: pool)
+      try TiledProduct(inputs: parts, rows: rows, weight: matrix, epilogue: epilogue, result: result.floats)
+        .run(on: pool)
     }
     return result
+  }
+
+  /// A stream and its gates as rows that can be found by strides.
+  private func tensors(of stream: ResidualStream) -> (x: Tensor, gates: Tensor?) {
+    stream.x.requireFloat32("linear")
+    return (Epilogue.Stream.tokens(stream.x) { copied($0) }, stream.gate.map { rows($0, "linear").tensor })
   }
 
   /// How a product is made whose activations are rounded; nil where they are not: that gains nothing where reading the weight takes
@@ -73,8 +99,7 @@ struct TiledProduct {
   let inputs: [Rows]
   let rows: Int
   let weight: WeightMatrix
-  let bias: Scratch?
-  let activation: Activation
+  let epilogue: Epilogue
   let result: UnsafeMutablePointer<Float>
 
   /// The extents of a tile, measured (docs/speed.md): wide tiles keep oneDNN's packing of the rows cheap; what a
@@ -137,7 +162,10 @@ struct TiledProduct {
       }
       start += input.width
     }
-    finish(tile, rows: rows.count, columns, isEmpty: !adds)
+    if !adds {
+      for row in 0..<rows.count { (tile + row * stride).update(repeating: 0, count: columns.count) }
+    }
+    epilogue.finish(rows, columns, of: result, stride: stride)
   }
 
   /// How many widened elements a thread holds at a time.
@@ -146,15 +174,5 @@ struct TiledProduct {
   /// How many of a tile with so many columns.
   static func panelCount(rows: Int, columns: Int, depth: Int) -> Int {
     columns * min(depth, panelElements(rows: rows) / columns)
-  }
-
-  /// Bias and nonlinearity.
-  private func finish(_ tile: UnsafeMutablePointer<Float>, rows: Int, _ columns: Range<Int>, isEmpty: Bool) {
-    if isEmpty {
-      for row in 0..<rows { (tile + row * weight.rows).update(repeating: 0, count: columns.count) }
-    }
-    activation.apply(
-      rows: rows, columns: columns.count, stride: weight.rows, of: tile,
-      adding: bias.map { UnsafePointer($0.floats + columns.lowerBound) })
   }
 }

@@ -6,8 +6,7 @@ struct NarrowProduct {
   let inputs: [Rows]
   let extents: NarrowExtents
   let weight: WeightMatrix
-  let bias: Scratch?
-  let activation: Activation
+  let epilogue: Epilogue
   let result: UnsafeMutablePointer<Float>
 
   func run(on pool: WorkerPool, _ cache: ProductCache) throws(BackendError) {
@@ -35,11 +34,9 @@ struct NarrowProduct {
         memory.bytes + rows.lowerBound * rowBytes, right + columns.lowerBound * rowBytes, to: sums,
         scratch: product.scratchBytes <= extents.libraryBytes ? UnsafeMutableRawPointer(task + extents.sumCount) : nil)
       if extents.type == .int8 {
-        finish(sums, rows, columns, factors, to: tile)
+        finish(sums, rows, columns, factors)
       } else {
-        activation.apply(
-          rows: rows.count, columns: columns.count, stride: weight.rows, of: tile,
-          adding: bias.map { UnsafePointer($0.floats + columns.lowerBound) })
+        epilogue.finish(rows, columns, of: result, stride: weight.rows)
       }
     }
   }
@@ -68,29 +65,19 @@ struct NarrowProduct {
     return isNothing ? 0 : magnitude / 127
   }
 
-  /// Sums times the factors of their row and column, bias and nonlinearity.
+  /// Sums times the factors of their row and column, and what follows.
   private func finish(
     _ sums: UnsafeMutablePointer<Float>, _ rows: Range<Int>, _ columns: Range<Int>,
-    _ factors: UnsafePointer<Float>, to tile: UnsafeMutablePointer<Float>
+    _ factors: UnsafePointer<Float>
   ) {
     let integers = UnsafeRawPointer(sums).assumingMemoryBound(to: Int32.self)
     weight.factors.withUnsafeBufferPointer { all in
       guard let columnFactors = all.baseAddress.map({ $0 + columns.lowerBound }) else { return }
-      let bias = bias.map { UnsafePointer($0.floats + columns.lowerBound) }
-      for row in 0..<rows.count {
-        let (sums, target) = (integers + row * columns.count, tile + row * weight.rows)
-        let factor = factors[rows.lowerBound + row]
-        activation.specialized { f in
-          if let bias {
-            for column in 0..<columns.count {
-              target[column] = f(Float(sums[column]) * (factor * columnFactors[column]) + bias[column])
-            }
-          } else {
-            for column in 0..<columns.count {
-              target[column] = f(Float(sums[column]) * (factor * columnFactors[column]))
-            }
-          }
-        }
+      for row in rows {
+        let sums = integers + (row - rows.lowerBound) * columns.count
+        let (target, factor) = (result + row * weight.rows + columns.lowerBound, factors[row])
+        for column in 0..<columns.count { target[column] = Float(sums[column]) * (factor * columnFactors[column]) }
+        epilogue.finish(row..<row + 1, columns, of: result, stride: weight.rows)
       }
     }
   }

@@ -1,5 +1,4 @@
 import TensorCore
-import TensorOps
 
 /// A product with some dozens or hundreds of rows. Here the weight is the left-hand matrix, whose elements are spread over vectors: it is
 /// widened as it is, into a cache, and what is brought into panels once for all are the few rows of the input.
@@ -7,8 +6,7 @@ struct RegisterProduct {
   let inputs: [Rows]
   let rows: Int
   let weight: WeightMatrix
-  let bias: Scratch?
-  let activation: Activation
+  let epilogue: Epilogue
   let result: UnsafeMutablePointer<Float>
 
   /// Up to how many rows this is the faster way (docs/speed.md).
@@ -82,8 +80,7 @@ struct RegisterProduct {
       let source = sums + row / panelRows * padded * panelRows + row % panelRows
       let target = result + row * weight.rows + outputs.lowerBound
       for index in 0..<outputs.count { target[index] = source[index * panelRows] }
-      activation.apply(
-        outputs.count, of: target, adding: bias.map { UnsafePointer($0.floats + outputs.lowerBound) })
+      epilogue.finish(row..<row + 1, outputs, of: result, stride: weight.rows)
     }
   }
 }

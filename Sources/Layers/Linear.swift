@@ -58,11 +58,39 @@ public struct Linear: Sendable {
   public func callAsFunction(
     _ inputs: [Tensor], activation: Activation = .none, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
+    try joined(in: context) { (part, _) throws(BackendError) in
+      try context.backend.linear(inputs, weight: part.weight, bias: part.bias, activation: activation)
+    }
+  }
+
+  public func callAsFunction(
+    _ x: Tensor, addedTo stream: ResidualStream?, in context: ForwardContext
+  ) throws(BackendError) -> Tensor {
+    try self([x], addedTo: stream, in: context)
+  }
+
+  /// The layer's result added to a stream, where there is one.
+  public func callAsFunction(
+    _ inputs: [Tensor], addedTo stream: ResidualStream?, in context: ForwardContext
+  ) throws(BackendError) -> Tensor {
+    guard let stream else { return try self(inputs, in: context) }
+    return try joined(in: context) { (part, outputs) throws(BackendError) in
+      try context.backend.linear(
+        inputs, weight: part.weight, bias: part.bias, addedTo: stream.channels(outputs))
+    }
+  }
+
+  /// What comes of the parts, side by side.
+  private func joined(
+    in context: ForwardContext, _ apply: (Part, _ outputs: Range<Int>) throws(BackendError) -> Tensor
+  ) throws(BackendError) -> Tensor {
     var results: [Tensor] = []
+    var start = 0
     for part in parts {
       context.weightStreaming?.willUse(part.weight)
-      results.append(
-        try context.backend.linear(inputs, weight: part.weight, bias: part.bias, activation: activation))
+      let outputs = start..<start + part.weight.shape[0]
+      results.append(try apply(part, outputs))
+      start = outputs.upperBound
     }
     if results.count == 1 { return results[0] }
     return try context.backend.concatenate(results, axis: results[0].shape.rank - 1)

@@ -18,7 +18,10 @@ public struct MultiLayerPerceptron: Sendable {
     self.activation = activation
   }
 
-  public func callAsFunction(_ x: Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
-    try second(first(x, activation: activation, in: context), in: context)
+  /// - Parameter stream: what the result is added to, where there is one.
+  public func callAsFunction(
+    _ x: Tensor, addedTo stream: ResidualStream? = nil, in context: ForwardContext
+  ) throws(BackendError) -> Tensor {
+    try second(first(x, activation: activation, in: context), addedTo: stream, in: context)
   }
 }

@@ -44,6 +44,18 @@ public protocol Backend: Sendable {
   /// other types), `aclnnCat` before it where there is more than one input, `aclnnGeluV2`/`aclnnSilu` after it.
   func linear(_ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation) throws(BackendError) -> Tensor
 
+  /// `x + gate · (concat(inputs) · weightᵀ + bias)`, what ends most modules: `linear` without an activation, whose result has the shape
+  /// of the stream that it is added to. A device that adds while it multiplies never holds the result by itself.
+  ///
+  /// Becomes the calls of `linear` and `residual`.
+  func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, addedTo stream: ResidualStream
+  ) throws(BackendError) -> Tensor
+
+  /// Whether it adds while it multiplies. Where it does not, the inputs, often four times as large as the result, are still held while
+  /// it adds: whoever can gives them up before.
+  var addsWhileMultiplying: Bool { get }
+
   /// Rows of a table `[vocabulary, C]` for `ids` (int32 host tensor `[…]`). Result `[…, C]`.
   ///
   /// Becomes `aclnnEmbedding`, which does not check the upper end of indices: the caller has.
@@ -185,6 +197,16 @@ extension Backend {
 }
 
 extension Backend {
+  /// No: see below.
+  public var addsWhileMultiplying: Bool { false }
+
+  /// One operation after the other.
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, addedTo stream: ResidualStream
+  ) throws(BackendError) -> Tensor {
+    try residual(stream.x, gate: stream.gate, linear(inputs, weight: weight, bias: bias, activation: .none))
+  }
+
   /// One operation after the other.
   public func causalConvolution(
     _ x: Tensor, after norm: GroupNormalization, weight: Weight, bias: Weight?, residual: Tensor?

@@ -11,6 +11,27 @@ public enum Activation: Sendable, Hashable, CaseIterable {
   case quickGELU
 }
 
+/// What a module adds its output to: `x + gate · output`.
+public struct ResidualStream: Sendable {
+  /// `[B, L, C]`; without a gate, any shape that the output has.
+  public let x: Tensor
+  /// `[B, C]`, one for all tokens of a batch item; nil counts as ones.
+  public let gate: Tensor?
+
+  public init(_ x: Tensor, gate: Tensor? = nil) {
+    precondition(
+      gate == nil || (x.shape.rank == 3 && gate?.shape == [x.shape[0], x.shape[2]]),
+      "residual stream: \(x) with a gate \(gate?.shape ?? []), expected [B, L, C] and [B, C]")
+    self.x = x
+    self.gate = gate
+  }
+
+  /// The stream's channels `range` alone.
+  public func channels(_ range: Range<Int>) -> ResidualStream {
+    ResidualStream(x.slice(x.shape.rank - 1, range), gate: gate?.slice(1, range))
+  }
+}
+
 /// A group normalization with the activation after it, as a convolution may take it.
 public struct GroupNormalization: Sendable {
   public let groups: Int

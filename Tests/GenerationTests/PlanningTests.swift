@@ -1,3 +1,4 @@
+import BackendConformance
 import CPUBackend
 import Checkpoints
 import Foundation
@@ -37,6 +38,45 @@ import Testing
     #expect(abs(plan.denseStep.total.operations / expected - 1) < 1e-9)
     #expect(plan[.denoise]?.units == 4)
     #expect(abs((plan[.denoise]?.work.total.operations ?? 0) / (4 * expected) - 1) < 1e-9)
+  }
+
+  @Test func `a linear layer that is added to a stream is one operation, which reads the stream`() throws {
+    let planner = CPUPlanningBackend(for: CPUBackend(threads: 2))
+    let weight = Weight(name: "weight", tensor: Tensor(repeating: 0, shape: [96, 64]))
+    for tokens in [2, 40, 700] {
+      func tensor(_ shape: Shape) -> Tensor { planner.memory.tensor(shape) }
+      let (input, x, gate) = (tensor([2, tokens, 64]), tensor([2, tokens, 96]), tensor([2, 96]))
+      /// What is done, and the most memory beside the inputs'.
+      func work(_ body: () throws -> Tensor) throws -> (OperationTotals, peak: Int, calls: [PlannedOperation: Int]) {
+        planner.trim()
+        planner.memory.beginStage()
+        let before = planner.memory.statistics.pool.bytesInUse
+        _ = try body()
+        let counts = planner.journal.take()
+        return (counts.total, planner.memory.statistics.pool.peakBytesInUse - before, counts.calls)
+      }
+      let plain = try work { try planner.linear([input], weight: weight, bias: nil, activation: .none) }
+      for (gate, extent) in [(nil, 1), (gate, 2)] {
+        let added = try work {
+          try planner.linear([input], weight: weight, bias: nil, addedTo: ResidualStream(x, gate: gate))
+        }
+        #expect(
+          added.calls == [PlannedOperation(.linear, [2 * tokens, 64, 96, 1, 0, 0, extent], format: "float32"): 1])
+        #expect(added.0.operations == plain.0.operations && added.0.bytesWritten == plain.0.bytesWritten)
+        #expect(added.0.bytesRead == plain.0.bytesRead + Double(x.byteCount))
+        #expect(added.peak == plain.peak, "neither the stream nor the product is copied")
+      }
+    }
+  }
+
+  @Test(arguments: ConformanceCase.addedLinear)
+  func `results of linear layers that are added to a stream are planned in their shapes`(
+    _ conformance: ConformanceCase
+  ) throws {
+    let backend = CPUBackend(threads: 2)
+    let planned = try conformance.run(CPUPlanningBackend(for: backend))
+    let expected = try conformance.run(backend)
+    #expect(planned.map(\.shape) == expected.map(\.shape) && planned.map(\.strides) == expected.map(\.strides))
   }
 
   @Test func `a decode's operations are those of the decoder's formula, tile by tile`() throws {

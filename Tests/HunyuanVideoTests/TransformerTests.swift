@@ -112,6 +112,34 @@ import Testing
     #expect(!reuse.finished)
   }
 
+  @Test func `a cache that keeps what modules make gets their outputs, and changes no bit`() throws {
+    final class Keep: StepCache {
+      let skipped = false
+      var kept: [BlockModule: TokenStreams] = [:]
+      func output(
+        of module: BlockModule, step: Int, on backend: any Backend, evaluate: () throws(BackendError) -> TokenStreams
+      ) throws(BackendError) -> TokenStreams? {
+        if let known = kept[module] { return known }
+        let output = try evaluate()
+        kept[module] = output
+        return output
+      }
+    }
+    let (network, golden) = try demo()
+    let latents = try golden.tensor("latents")
+    let rotary = network.rotaryTable(for: latents.shape)
+    let conditioning = try conditioning(network, golden, timesteps: [500])
+    func velocity(_ cache: any StepCache) throws -> [Float] {
+      try network(latents, step: 0, conditioning: conditioning, rotary: rotary, cache: cache, in: context).floats()
+    }
+    let plain = try velocity(NoStepCache())
+    let cache = Keep()
+    #expect(try velocity(cache) == plain)
+    let blocks = (network.configuration.doubleBlockCount, network.configuration.singleBlockCount)
+    #expect(cache.kept.count == 2 * blocks.0 + blocks.1)
+    #expect(try velocity(cache) == plain, "what was kept goes through the same gates")
+  }
+
   @Test func `weights that are not finite stop the run and name the block`() throws {
     let path = Goldens.path("transformer/guidance")
     let file = try Checkpoint(path: path + "/weights.safetensors")

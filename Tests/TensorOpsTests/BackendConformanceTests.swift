@@ -14,6 +14,44 @@ import Testing
     try expectAgreement(conformance)
   }
 
+  @Test(arguments: ConformanceCase.addedLinear)
+  func `linear layers that are added to a stream agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
+  /// Rows for each of the ways to make a product, weights as they are and as two types that they are stored in.
+  @Test(arguments: [1, 9, 70, 600], [DType.float32, .bfloat16, .int8])
+  func `what is added while it is made is what one operation after the other gives`(_ tokens: Int, _ type: DType) throws
+  {
+    var random = RandomTensors(seed: UInt64(tokens))
+    let input = random.tensor([2, tokens, 64])
+    let weight = random.weight("weight", [300, 64], WeightFormat(type, scaling: type == .int8 ? .rows : .none))
+    let bias = random.weight("bias", [300])
+    let (x, gate) = (random.slice([2, tokens, 300]), random.slice([2, 300]))
+    for precision in ProductPrecision.allCases where Self.has(precision) {
+      let backend = CPUBackend(threads: 3, precision: precision)
+      for (bias, gate) in [(bias, gate), (nil, gate), (bias, nil), (nil, nil)] {
+        let together = try backend.linear([input], weight: weight, bias: bias, addedTo: ResidualStream(x, gate: gate))
+        let output = try backend.linear([input], weight: weight, bias: bias, activation: .none)
+        let apart = try backend.contiguous(backend.residual(x, gate: gate, output))
+        #expect(together.floats() == apart.floats(), "\(precision)")
+      }
+    }
+  }
+
+  private static func has(_ precision: ProductPrecision) -> Bool {
+    switch precision {
+    case .float32: true
+    case .bfloat16: CPUBackend.hasBFloat16Products
+    case .int8: CPUBackend.hasInt8Products
+    }
+  }
+
+  @Test(arguments: ConformanceCase.storedWeights)
+  func `linear layers with weights in blocks agree with the reference`(_ conformance: ConformanceCase) throws {
+    try expectAgreement(conformance)
+  }
+
   @Test(arguments: ConformanceCase.normalization)
   func `normalizations agree with the reference`(_ conformance: ConformanceCase) throws {
     try expectAgreement(conformance)
@@ -46,7 +84,8 @@ import Testing
 
   /// Inputs are bfloat16 numbers already; what is rounded inside are weights of attention and scaled queries.
   @Test(
-    .enabled(if: CPUBackend.hasBFloat16Products), arguments: ConformanceCase.linear + ConformanceCase.attention)
+    .enabled(if: CPUBackend.hasBFloat16Products),
+    arguments: ConformanceCase.linear + ConformanceCase.addedLinear + ConformanceCase.attention)
   func `products of bfloat16 agree with the reference within its digits`(_ conformance: ConformanceCase) throws {
     let expected = try conformance.run(ReferenceBackend(), rounding: .bfloat16)
     #expect(!expected.isEmpty)

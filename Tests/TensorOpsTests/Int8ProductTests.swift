@@ -83,6 +83,23 @@ import Testing
     try expectAgreement([random.tensor([6, 24])], whole, .none, "one factor for the weight")
   }
 
+  @Test(arguments: [3, 40, 171])
+  func `results are added to a stream, tiles that span batch items included`(_ tokens: Int) throws {
+    var random = RandomTensors(seed: UInt64(tokens))
+    let weight = random.weight("weight", [130, 40], Self.rowFactors, deviation: 0.3)
+    let bias = random.weight("bias", [130])
+    let (input, x) = (random.tensor([3, tokens, 40]), random.slice([3, tokens, 130]))
+    let output = try reference([input], weight, bias: bias.tensor.floats(), .none)
+    for gate in [random.tensor([3, 130]), nil] {
+      let expected = try ReferenceBackend().residual(x, gate: gate, output)
+      for threads in Self.threadCounts {
+        let actual = try backend(threads).linear(
+          [input], weight: weight, bias: bias, addedTo: ResidualStream(x, gate: gate))
+        expectClose(actual, expected, relative: 1e-5, "gate \(gate != nil), \(threads) threads")
+      }
+    }
+  }
+
   @Test func `the largest integers do not overflow`() throws {
     let bytes = WeightFormat.encode(Array(repeating: 127, count: 3 * 5000), shape: [3, 5000], as: .int8)
     let addresses = bytes.mutableHostPointer.assumingMemoryBound(to: Int8.self)
@@ -128,8 +145,8 @@ import Testing
 
   /// All but int8 weights with factors, and attention.
   @Test(
-    arguments: ConformanceCase.linear.filter { !$0.name.contains("int8") } + ConformanceCase.storedWeights
-      + ConformanceCase.attention)
+    arguments: (ConformanceCase.linear + ConformanceCase.addedLinear).filter { !$0.name.contains("int8") }
+      + ConformanceCase.storedWeights + ConformanceCase.attention)
   func `other weights and attention are untouched`(_ conformance: ConformanceCase) throws {
     let expected = try conformance.run(CPUBackend(threads: 2))
     let actual = try conformance.run(backend(2))

@@ -5,22 +5,37 @@ extension CPUPlanningBackend {
   public func linear(
     _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
   ) throws(BackendError) -> Tensor {
+    try linear(inputs, weight: weight, bias: bias, activation: activation, stream: nil)
+  }
+
+  public var addsWhileMultiplying: Bool { backend.addsWhileMultiplying }
+
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, addedTo stream: ResidualStream
+  ) throws(BackendError) -> Tensor {
+    try linear(inputs, weight: weight, bias: bias, activation: .none, stream: stream)
+  }
+
+  private func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation, stream: ResidualStream?
+  ) throws(BackendError) -> Tensor {
     let parts = inputs.map { equallySpacedRows($0) }
     let matrix = try WeightMatrix(weight, "linear")
     let biases = bias.map { scratch($0.shape.count) }
+    let added = stream.map { (Epilogue.Stream.tokens($0.x) { copied($0) }, $0.gate.map { self.rows($0) }) }
     let result = tensor(Shape(inputs[0].shape.dimensions.dropLast() + [matrix.rows]))
     let rows = parts[0].count
     note(
       .linear,
       [rows, matrix.columns, matrix.rows, inputs.count, Activation.allCases.firstIndex(of: activation) ?? 0]
-        + [bias == nil ? 0 : 1], [weight, bias],
+        + [bias == nil ? 0 : 1, stream.map { $0.gate == nil ? 1 : 2 } ?? 0], [weight, bias],
       operations: 2 * Double(rows) * Double(matrix.columns) * Double(matrix.rows),
-      reads: inputs.reduce(0) { $0 + $1.byteCount }, writes: result.byteCount)
+      reads: inputs.reduce(stream?.x.byteCount ?? 0) { $0 + $1.byteCount }, writes: result.byteCount)
     if result.count == 0 { return result }
     if let extents = try backend.narrowExtents(matrix, rows: rows) {
       let rounded = scratch(extents.inputCount)
       tasks(extents.tiles, extents.taskCount)
-      return withExtendedLifetime((parts, biases, rounded)) { result }
+      return withExtendedLifetime((parts, biases, added, rounded)) { result }
     }
     if rows <= CPUBackend.fewRows {
       let grain = FewRowsProduct.grain(inputs: matrix.columns)
@@ -39,7 +54,7 @@ extension CPUPlanningBackend {
       tasks(
         count, TiledProduct.panelCount(rows: rows, columns: columns, depth: parts.map(\.width).max() ?? 0))
     }
-    return withExtendedLifetime((parts, biases)) { result }
+    return withExtendedLifetime((parts, biases, added)) { result }
   }
 
   private func equallySpacedRows(_ x: Tensor) -> Rows {

@@ -53,10 +53,17 @@ struct OperationRunner {
     guard weights.count == count else { return nil }
     let bias = e[5] == 1 ? Weight(name: "probe", tensor: Tensor(repeating: 0, shape: [e[2]])) : nil
     let activation = Activation.allCases[e[4]]
+    let stream =
+      e[6] == 0
+      ? nil : ResidualStream(try numbers([1, e[0], e[2]]), gate: e[6] == 2 ? try numbers([1, e[2]]) : nil)
     var turn = 0
     return {
       turn = (turn + 1) % count
-      _ = try backend.linear(inputs, weight: weights[turn], bias: bias, activation: activation)
+      if let stream {
+        _ = try backend.linear(inputs, weight: weights[turn], bias: bias, addedTo: stream)
+      } else {
+        _ = try backend.linear(inputs, weight: weights[turn], bias: bias, activation: activation)
+      }
     }
   }
 
@@ -123,12 +130,15 @@ struct OperationRunner {
     let runner = OperationRunner(backend: backend)
     for operation in smallest { try runner.work(of: operation)?() }
     // More than one matrix in a row, so that every thread has its working memory.
-    for _ in 0..<4 { try runner.work(of: PlannedOperation(.linear, [256, 256, 1024, 1, 0, 0], format: "bfloat16"))?() }
+    for _ in 0..<4 {
+      try runner.work(of: PlannedOperation(.linear, [256, 256, 1024, 1, 0, 0, 0], format: "bfloat16"))?()
+    }
   }
 
   private static let smallest: [PlannedOperation] = [
-    PlannedOperation(.linear, [64, 64, 64, 1, 2, 1], format: "float32"),
-    PlannedOperation(.linear, [2, 64, 64, 2, 1, 1], format: "float16"),
+    PlannedOperation(.linear, [64, 64, 64, 1, 2, 1, 0], format: "float32"),
+    PlannedOperation(.linear, [2, 64, 64, 2, 1, 1, 0], format: "float16"),
+    PlannedOperation(.linear, [64, 64, 64, 1, 0, 1, 2], format: "bfloat16"),
     PlannedOperation(.attention, [1, 4, 4, 32, 256, 256, 0, 0]),
     PlannedOperation(.attention, [1, 1, 1, 32, 64, 64, 16, 0]),
     PlannedOperation(.convolution, [8, 16, 3, 1, 2, 8, 8, 1, 1, 1], format: "float16"),

@@ -51,13 +51,29 @@ public final class ProfilingBackend: Backend {
   public func linear(
     _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
   ) throws(BackendError) -> Tensor {
-    let (rows, channels) = (inputs[0].shape.rows, inputs.reduce(0) { $0 + $1.shape.last })
-    let outputs = weight.shape[0]
-    let moved = inputs.byteCount + weight.tensor.byteCount + rows * outputs * activationType.byteCount
-    return try recorded("linear", operations: 2 * Double(rows) * Double(channels) * Double(outputs), bytes: moved) {
-      () throws(BackendError) in
+    try recorded(multiplying: inputs, with: weight) { () throws(BackendError) in
       try base.linear(inputs, weight: weight, bias: bias, activation: activation)
     }
+  }
+
+  public var addsWhileMultiplying: Bool { base.addsWhileMultiplying }
+
+  public func linear(
+    _ inputs: [Tensor], weight: Weight, bias: Weight?, addedTo stream: ResidualStream
+  ) throws(BackendError) -> Tensor {
+    try recorded(multiplying: inputs, with: weight, reads: stream.x.byteCount) { () throws(BackendError) in
+      try base.linear(inputs, weight: weight, bias: bias, addedTo: stream)
+    }
+  }
+
+  private func recorded(
+    multiplying inputs: [Tensor], with weight: Weight, reads added: Int = 0, _ body: () throws(BackendError) -> Tensor
+  ) throws(BackendError) -> Tensor {
+    let (rows, channels) = (inputs[0].shape.rows, inputs.reduce(0) { $0 + $1.shape.last })
+    let outputs = weight.shape[0]
+    let moved = inputs.byteCount + weight.tensor.byteCount + added + rows * outputs * activationType.byteCount
+    return try recorded(
+      "linear", operations: 2 * Double(rows) * Double(channels) * Double(outputs), bytes: moved, body)
   }
 
   public func embedding(_ ids: Tensor, table: Weight) throws(BackendError) -> Tensor {

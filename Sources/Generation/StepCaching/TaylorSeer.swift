@@ -68,8 +68,8 @@ public final class TaylorSeer: StepCache {
 
   public func output(
     of module: BlockModule, step: Int, on backend: any Backend, evaluate: () throws(BackendError) -> TokenStreams
-  ) throws(BackendError) -> TokenStreams {
-    guard options.scope == .modules else { return try evaluate() }
+  ) throws(BackendError) -> TokenStreams? {
+    guard options.scope == .modules else { return nil }
     let distance = step - (lastComputed ?? step - 1)
     if skipped, let series = modules[module] {
       return TokenStreams(

@@ -76,8 +76,8 @@ struct CLIPLayer: Sendable {
     let attended = try backend.attention(
       queries: [query], keyValues: [KeyValue(key: heads(key), value: heads(value))],
       scale: 1 / Float(query.shape.last).squareRoot(), mask: .causal, logSumExp: false)[0].values
-    let x1 = try backend.residual(x, gate: nil, out(attended.joinedHeads, in: context))
-    return try backend.residual(x1, gate: nil, mlp(norm2(x1, in: context), in: context))
+    let x1 = try out(attended.joinedHeads, addedTo: ResidualStream(x), in: context)
+    return try mlp(norm2(x1, in: context), addedTo: ResidualStream(x1), in: context)
   }
 }
 

@@ -127,12 +127,12 @@ struct LlamaLayer: Sendable {
     let attended = try backend.attention(
       queries: [turnedQuery], keyValues: [KeyValue(key: turnedKey, value: heads(value, c.keyValueHeadCount))],
       scale: 1 / Float(c.headDimension).squareRoot(), mask: mask, logSumExp: false)[0].values
-    let x1 = try backend.residual(x, gate: nil, out(attended.joinedHeads, in: context))
+    let x1 = try out(attended.joinedHeads, addedTo: ResidualStream(x), in: context)
 
     // 2. MLP: down(silu(gate) · up).
     let normalized1 = try mlpNorm(x1, in: context)
     let hidden = try backend.gatedSiLU(gate: gate(normalized1, in: context), up(normalized1, in: context))
-    return try backend.residual(x1, gate: nil, down(hidden, in: context))
+    return try down(hidden, addedTo: ResidualStream(x1), in: context)
   }
 }
 

@@ -64,24 +64,23 @@ struct DoubleStreamBlock: Sendable {
     in context: ForwardContext
   ) throws(BackendError) -> TokenStreams {
     // 1. Joint attention, video before text; only video tokens carry a position.
-    let attention = try modules(.attention) { () throws(BackendError) in
+    let x1 = try modules(.attention, addedTo: x, gates: (v.attention.gate, t.attention.gate)) {
+      (streams) throws(BackendError) in
       let videoInputs = try video.attentionInputs(
         v.attention.normalized(x.video, in: context), rotary: rotary, in: context)
       let textInputs = try text.attentionInputs(t.attention.normalized(x.text, in: context), rotary: nil, in: context)
       let attended = try context.attention(video: videoInputs, text: textInputs)
       return TokenStreams(
-        video: try video.projection(attended.video.joinedHeads, in: context),
-        text: try text.projection(attended.text.joinedHeads, in: context))
+        video: try video.projection(attended.video.joinedHeads, addedTo: streams?.video, in: context),
+        text: try text.projection(attended.text.joinedHeads, addedTo: streams?.text, in: context))
     }
-    let x1 = try x.adding(attention, gates: (v.attention.gate, t.attention.gate), in: context)
 
     // 2. Each stream's MLP.
-    let mlp = try modules(.mlp) { () throws(BackendError) in
+    return try modules(.mlp, addedTo: x1, gates: (v.mlp.gate, t.mlp.gate)) { (streams) throws(BackendError) in
       TokenStreams(
-        video: try video.mlp(v.mlp.normalized(x1.video, in: context), in: context),
-        text: try text.mlp(t.mlp.normalized(x1.text, in: context), in: context))
+        video: try video.mlp(v.mlp.normalized(x1.video, in: context), addedTo: streams?.video, in: context),
+        text: try text.mlp(t.mlp.normalized(x1.text, in: context), addedTo: streams?.text, in: context))
     }
-    return try x1.adding(mlp, gates: (v.mlp.gate, t.mlp.gate), in: context)
   }
 }
 

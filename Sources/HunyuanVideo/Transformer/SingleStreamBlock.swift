@@ -32,7 +32,7 @@ struct SingleStreamBlock: Sendable {
     _ x: TokenStreams, _ vectors: ModulationVectors, rotary: RotaryTable, modules: BlockModules,
     in context: ForwardContext
   ) throws(BackendError) -> TokenStreams {
-    let output = try modules(.whole) { () throws(BackendError) in
+    try modules(.whole, addedTo: x, gates: (vectors.gate, vectors.gate)) { (streams) throws(BackendError) in
       // 1. Modulated input; only video tokens carry a position.
       let video = try vectors.normalized(x.video, in: context)
       let text = try vectors.normalized(x.text, in: context)
@@ -42,13 +42,11 @@ struct SingleStreamBlock: Sendable {
         video: attentionInputs(video, rotary: rotary, in: context),
         text: attentionInputs(text, rotary: nil, in: context))
 
-      // 3. Attention and MLP share the output projection.
+      // 3. Attention and MLP share the output projection and one gated residual.
       return TokenStreams(
-        video: try projection(video, attended: attended.video, in: context),
-        text: try projection(text, attended: attended.text, in: context))
+        video: try projection(video, attended: attended.video, addedTo: streams?.video, in: context),
+        text: try projection(text, attended: attended.text, addedTo: streams?.text, in: context))
     }
-    // 4. One gated residual.
-    return try x.adding(output, gates: (vectors.gate, vectors.gate), in: context)
   }
 
   private func attentionInputs(
@@ -60,8 +58,9 @@ struct SingleStreamBlock: Sendable {
   }
 
   private func projection(
-    _ normalized: Tensor, attended: Tensor, in context: ForwardContext
+    _ normalized: Tensor, attended: Tensor, addedTo stream: ResidualStream?, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
-    try out([attended.joinedHeads, mlpIn(normalized, activation: .geluTanh, in: context)], in: context)
+    try out(
+      [attended.joinedHeads, mlpIn(normalized, activation: .geluTanh, in: context)], addedTo: stream, in: context)
   }
 }

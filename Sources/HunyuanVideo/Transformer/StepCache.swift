@@ -66,9 +66,11 @@ public protocol StepCache: AnyObject {
   ) throws(BackendError) -> StepDecision
 
   /// Asked for every module of every block: `evaluate` runs it. The output is the module's before its gate.
+  /// - Returns: nil, without having run it, where the output by itself is of no use to the cache: the module may then add it to the
+  ///   streams as it is made.
   func output(
     of module: BlockModule, step: Int, on backend: any Backend, evaluate: () throws(BackendError) -> TokenStreams
-  ) throws(BackendError) -> TokenStreams
+  ) throws(BackendError) -> TokenStreams?
 
   /// Asked after the first block, whose video output is `output`. A residual then stands for the remaining blocks.
   func decide(
@@ -102,7 +104,7 @@ extension StepCache {
 
   public func output(
     of module: BlockModule, step: Int, on backend: any Backend, evaluate: () throws(BackendError) -> TokenStreams
-  ) throws(BackendError) -> TokenStreams { try evaluate() }
+  ) throws(BackendError) -> TokenStreams? { nil }
 
   public func decide(
     step: Int, firstBlockOutput output: Tensor, input: Tensor, on backend: any Backend
@@ -129,9 +131,18 @@ struct BlockModules {
   let step: Int
   let backend: any Backend
 
+  /// The streams with a module's gated output added.
+  /// - Parameter evaluate: runs the module. Where it is given streams its last products add themselves to them; where it is not, since the
+  ///   cache keeps the output or the device gains nothing, it gives the output by itself.
   func callAsFunction(
-    _ part: BlockModule.Part, evaluate: () throws(BackendError) -> TokenStreams
+    _ part: BlockModule.Part, addedTo x: TokenStreams, gates: (video: Tensor, text: Tensor),
+    evaluate: (GatedStreams?) throws(BackendError) -> TokenStreams
   ) throws(BackendError) -> TokenStreams {
-    try cache.output(of: BlockModule(block: block, part: part), step: step, on: backend, evaluate: evaluate)
+    let streams = x.gated(by: gates)
+    let output = try cache.output(of: BlockModule(block: block, part: part), step: step, on: backend) {
+      () throws(BackendError) in try evaluate(nil)
+    }
+    if let output { return try streams.adding(output, on: backend) }
+    return try backend.addsWhileMultiplying ? evaluate(streams) : streams.adding(evaluate(nil), on: backend)
   }
 }

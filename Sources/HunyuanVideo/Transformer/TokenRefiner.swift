@@ -42,10 +42,10 @@ struct TokenRefinerBlock: Sendable {
     let attended = try backend.attention(
       queries: [heads[0]], keyValues: [keyValue], scale: 1 / Float(heads[0].shape.last).squareRoot(), mask: .none,
       logSumExp: false)[0].values
-    let y1 = try backend.residual(y, gate: gates.part(0), projection(attended.joinedHeads, in: context))
+    let y1 = try projection(attended.joinedHeads, addedTo: ResidualStream(y, gate: gates.part(0)), in: context)
 
     // 2. MLP.
-    return try backend.residual(y1, gate: gates.part(1), mlp(norm2(y1, in: context), in: context))
+    return try mlp(norm2(y1, in: context), addedTo: ResidualStream(y1, gate: gates.part(1)), in: context)
   }
 }
 

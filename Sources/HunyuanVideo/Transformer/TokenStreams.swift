@@ -20,12 +20,22 @@ extension TokenStreams {
   /// Both streams with their names in messages.
   var named: KeyValuePairs<StaticString, Tensor> { ["video tokens": video, "text tokens": text] }
 
-  /// Both streams with a module's gated output added.
-  func adding(
-    _ output: TokenStreams, gates: (video: Tensor, text: Tensor), in context: ForwardContext
-  ) throws(BackendError) -> TokenStreams {
+  /// Both streams with a module's gates, each `[1, C]`.
+  func gated(by gates: (video: Tensor, text: Tensor)) -> GatedStreams {
+    GatedStreams(
+      video: ResidualStream(video, gate: gates.video), text: ResidualStream(text, gate: gates.text))
+  }
+}
+
+/// The residual streams as what a module adds its output to.
+struct GatedStreams {
+  let video: ResidualStream
+  let text: ResidualStream
+
+  /// Both streams with a module's output added.
+  func adding(_ output: TokenStreams, on backend: any Backend) throws(BackendError) -> TokenStreams {
     TokenStreams(
-      video: try context.backend.residual(video, gate: gates.video, output.video),
-      text: try context.backend.residual(text, gate: gates.text, output.text))
+      video: try backend.residual(video.x, gate: video.gate, output.video),
+      text: try backend.residual(text.x, gate: text.gate, output.text))
   }
 }

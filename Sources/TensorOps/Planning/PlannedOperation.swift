@@ -3,7 +3,8 @@
 public struct PlannedOperation: Hashable, Sendable, Codable {
   /// Operations whose time has one law.
   public enum Kind: String, Sendable, Codable, CaseIterable {
-    /// Extents: rows, inputs, outputs, tensors that the inputs are in, place of the activation among all, whether there is a bias.
+    /// Extents: rows, inputs, outputs, tensors that the inputs are in, place of the activation among all, whether there is a bias, what
+    /// is added to (0 nothing, 1 a stream, 2 one through gates).
     case linear
     /// Extents: batch, query heads, key heads, head size, queries, keys, causal block (0 for none), whether logarithms are made.
     case attention
