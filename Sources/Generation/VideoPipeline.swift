@@ -127,7 +127,7 @@ public final class VideoPipeline {
     let shape = try latentShape(request)
     let sampler = Sampler(
       transformer, in: ranks.context(contexts.transformer), halves: halves, communication: { [all] in all.statistics })
-    // Only modulation and the text: what comes next in the file is mostly of no use here, and no decision tells otherwise.
+    // Only the text: what comes next in the file is mostly of no use here, and no decision tells otherwise.
     readAhead?.beginPhase(stopsAtDecisions: true)
     let guidance = try stage(.condition) {
       try sampler.prepare(request, prompt: texts.prompt, negative: texts.negative, scheduler: scheduler)

@@ -7,7 +7,7 @@ public import TensorCore
 /// that were used are let go. Whatever the size of the checkpoint, resident memory is two windows.
 ///
 /// Weights are in the order in which the network was built, which is the order of use. What only another phase uses
-/// (modulation, text refinement) is left out of a phase's order.
+/// (text refinement) is left out of a phase's order; what a phase uses once (modulation) is left out after that.
 ///
 /// Where a step may go on without its blocks, reading stops at the decision until a weight beyond it is used: steps that a
 /// cache skips read nothing that they do not use.
@@ -33,6 +33,9 @@ public final class WeightReadAhead: WeightStreaming {
   /// The names of the weights that the present phase has used.
   public var used: Set<String> { state.withLock { $0.used } }
 
+  /// The names of the weights that the present phase does not use again.
+  public var served: Set<String> { state.withLock { $0.servedNames } }
+
   /// Begins a phase: everything is let go, and the weights of `other` phases are left out of the order.
   /// - Parameter stopsAtDecisions: whether passes may leave out what follows a decision. Without, reading goes on through
   ///   decisions, which is a little faster where every step is computed. A phase in which nothing is decided reads each weight as it
@@ -53,6 +56,8 @@ public final class WeightReadAhead: WeightStreaming {
 
   /// Returns when all that should be read ahead by now has been asked for.
   public func drain() { reader.sync {} }
+
+  public func didServe(_ weight: Weight) { state.withLock { $0.serve(weight) } }
 
   public func willDecide() { state.withLock { $0.stopHere() } }
 

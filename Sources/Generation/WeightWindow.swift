@@ -21,6 +21,8 @@ struct WeightWindow {
   private var keptBytes = 0
   /// The first position beyond all that were used; what is read ahead begins there.
   private var passed = 0
+  /// Weights that have served, by position: not read ahead any more. One that is used all the same is read then.
+  private var served: Set<Int> = []
   /// The positions of the last weights before decisions; nil where decisions do not matter. Learned in the first pass.
   private var stops: Set<Int>?
 
@@ -50,9 +52,18 @@ struct WeightWindow {
     positions = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($0.element.name, $0.offset) })
     (current, ahead) = (-1, 0)
     (kept, keptBytes, passed) = ([], 0, 0)
+    served.removeAll()
     stops = stopsAtDecisions ? [] : nil
     return released
   }
+
+  /// Notes that a weight is not used again in this phase.
+  mutating func serve(_ weight: Weight) {
+    if let position = positions[weight.name] { served.insert(position) }
+  }
+
+  /// The names of the weights that have served.
+  var servedNames: Set<String> { Set(served.map { order[$0].name }) }
 
   /// Notes that what follows may be left out.
   mutating func stopHere() { _ = stops?.insert(current) }
@@ -70,16 +81,19 @@ struct WeightWindow {
     current = position
     ahead = max(ahead, position)
     // What has been let go is asked for again at once.
-    var prefetched = position < passed && !kept.contains(position) ? [position] : []
-    var bytes = order[position..<ahead].reduce(0) { $0 + $1.tensor.byteCount }
+    let isMissing = (position < passed || served.contains(position)) && !kept.contains(position)
+    var prefetched = isMissing ? [position] : []
+    var bytes = (position..<ahead).filter { !served.contains($0) }.reduce(0) { $0 + order[$1].tensor.byteCount }
     let limit = limit
     while ahead <= limit, bytes < windowBytes {
-      bytes += order[ahead].tensor.byteCount
-      prefetched.append(ahead)
+      if !served.contains(ahead) {
+        bytes += order[ahead].tensor.byteCount
+        prefetched.append(ahead)
+      }
       ahead += 1
     }
     while passed < position {
-      keep(passed)
+      if !served.contains(passed) { keep(passed) }
       passed += 1
     }
     keep(position)

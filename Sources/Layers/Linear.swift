@@ -48,6 +48,11 @@ public struct Linear: Sendable {
     return Linear(parts: chosen)
   }
 
+  /// Tells who reads weights ahead that this layer is not used again.
+  func didServe(in context: ForwardContext) {
+    if let streaming = context.weightStreaming { for part in parts { streaming.didServe(part.weight) } }
+  }
+
   public func callAsFunction(
     _ x: Tensor, activation: Activation = .none, in context: ForwardContext
   ) throws(BackendError) -> Tensor {

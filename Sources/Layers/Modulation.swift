@@ -1,10 +1,11 @@
 public import Checkpoints
+import Synchronization
 public import TensorCore
 public import TensorOps
 
 /// Adaptive normalization's projection: from a conditioning vector to shifts, scales and gates.
 ///
-/// It does not depend on the latents, so it is evaluated for all steps of a run at once, before the loop.
+/// It does not depend on the latents, so it is evaluated for all steps of a run at once, and its weights are not used again.
 public struct Modulation: Sendable {
   private let linear: Linear
   private let channels: Int
@@ -17,7 +18,30 @@ public struct Modulation: Sendable {
 
   /// - Parameter activated: `SiLU(vec)` of every step, `[steps, C]`.
   public func callAsFunction(_ activated: Tensor, in context: ForwardContext) throws(BackendError) -> ModulationTable {
-    ModulationTable(values: try linear(activated, in: context), channels: channels)
+    let values = try linear(activated, in: context)
+    linear.didServe(in: context)
+    return ModulationTable(values: values, channels: channels)
+  }
+}
+
+/// A block's modulation of all steps, evaluated when it is first asked for: in the first step that runs the block, whose other
+/// weights are read then as well. Evaluated before the loop it would keep the first block waiting for a quarter of the network.
+public final class DeferredModulation: Sendable {
+  private let modulation: Modulation
+  private let activated: Tensor
+  private let known = Mutex<ModulationTable?>(nil)
+
+  /// - Parameter activated: `SiLU(vec)` of every step, `[steps, C]`.
+  public init(_ modulation: Modulation, of activated: Tensor) {
+    self.modulation = modulation
+    self.activated = activated
+  }
+
+  public func table(in context: ForwardContext) throws(BackendError) -> ModulationTable {
+    if let table = known.withLock({ $0 }) { return table }
+    let table = try modulation(activated, in: context)
+    known.withLock { $0 = table }
+    return table
   }
 }
 

@@ -88,7 +88,10 @@ struct BenchCommand: ParsableCommand {
     let firstBlock = FirstBlock()
     var warming = streaming
     warming.recorder = firstBlock
+    // Weights in a file are read ahead for the first step whatever their size: that tells which of them the others do without.
+    if let file { warming.weightStreaming = file.readAhead }
     if !noWarmUp || file != nil { try work?.run(in: warming) }
+    file?.firstStepDidEnd()
     let cost = try work.flatMap { work in
       try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
     }

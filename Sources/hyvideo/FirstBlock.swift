@@ -1,7 +1,7 @@
 import Layers
 import Synchronization
 
-/// Notes when the first block of a run ends.
+/// Notes when the first of a transformer's blocks ends: what comes before them (embedders) does not count.
 final class FirstBlock: ForwardRecorder {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
@@ -17,6 +17,7 @@ final class FirstBlock: ForwardRecorder {
   func end(_ span: RunSpan, skipped: Bool) {}
 
   func blockDidEnd(_ block: BlockName) {
+    guard block.block.contains("_blocks.") else { return }
     let now = start.duration(to: clock.now) / .seconds(1)
     found.withLock { $0 = $0 ?? now }
   }

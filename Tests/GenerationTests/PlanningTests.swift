@@ -33,11 +33,13 @@ import Testing
     let request = request(model, size.height, size.width, frames: size.frames)
     let plan = try planner.plan([request], setting: PlanSetting())
     let tokens = try PromptTokenizer(model)(prompt, frames: size.frames).textTokenCount
-    let expected = try model.transformerNetwork().transformerConfiguration().operationsPerStep(
+    let configuration = try model.transformerNetwork().transformerConfiguration()
+    let expected = configuration.operationsPerStep(
       tokens: ((size.frames - 1) / 4 + 1) * (size.height / 16) * (size.width / 16), textTokens: tokens)
     #expect(abs(plan.denseStep.total.operations / expected - 1) < 1e-9)
     #expect(plan[.denoise]?.units == 4)
-    #expect(abs((plan[.denoise]?.work.total.operations ?? 0) / (4 * expected) - 1) < 1e-9)
+    let all = 4 * expected + configuration.modulationOperations(steps: 4)
+    #expect(abs((plan[.denoise]?.work.total.operations ?? 0) / all - 1) < 1e-9)
   }
 
   @Test func `a linear layer that is added to a stream is one operation, which reads the stream`() throws {
@@ -127,10 +129,10 @@ import Testing
     let dense = try planner.plan([request], setting: PlanSetting())
     request.cache = try StepCacheSettings(method: "taylorseer", options: ["scope": "velocity"])
     let scheduled = try planner.plan([request], setting: PlanSetting())
-    // Steps 0 to 3, 7 and 11 of 12 are computed.
-    let share =
-      (scheduled[.denoise]?.work.total.operations ?? 0) / (dense[.denoise]?.work.total.operations ?? 1)
-    #expect(abs(share - 6.0 / 12) < 1e-9)
+    // Steps 0 to 3, 7 and 11 of 12 are computed; the first of them makes the modulation of all.
+    let modulation = try model.transformerNetwork().transformerConfiguration().modulationOperations(steps: 12)
+    func operations(_ plan: RunPlan) -> Double { (plan[.denoise]?.work.total.operations ?? 0) - modulation }
+    #expect(abs(operations(scheduled) / operations(dense) - 6.0 / 12) < 1e-9)
     request.cache = try StepCacheSettings(method: "teacache")
     let adaptive = try planner.plan([request], setting: PlanSetting())
     #expect((adaptive.skippedStep?.total.operations ?? .infinity) < 0.1 * adaptive.denseStep.total.operations)

@@ -73,6 +73,8 @@ import Testing
       let tokens = network.grid(for: latents).reduce(1, *)
       // What a full step takes, without what the cache keeps of it.
       let blocks = configuration.operationsPerStep(tokens: tokens, textTokens: 77)
+      // The first makes the modulation of all.
+      full[0].operations -= configuration.modulationOperations(steps: 12)
       let dearest = try #require(full.map(\.operations).max())
       #expect(dearest < 1.01 * blocks, "keeping what is to be reused costs \(dearest / blocks - 1)")
       let fullWeights = try #require(full.map(\.weightBytes).min())
@@ -129,24 +131,80 @@ import Testing
       used.add(weight.name)
       readAhead.willUse(weight)
     }
+    func didServe(_ weight: Weight) { readAhead.didServe(weight) }
     func willDecide() { readAhead.willDecide() }
-  }
-
-  /// The blocks that names belong to: double-stream blocks first.
-  private func blocks(_ names: Set<String>, _ configuration: TransformerConfiguration) -> Set<Int> {
-    Set(
-      names.compactMap { name in
-        let parts = name.split(separator: ".")
-        guard parts.count > 1, let index = Int(parts[1]) else { return nil }
-        if parts[0] == "double_blocks" { return index }
-        return parts[0] == "single_blocks" ? configuration.doubleBlockCount + index : nil
-      })
   }
 
   @Test(arguments: rules)
   func `a skipped step reads no weights of blocks from disk, neither when it uses them nor ahead`(
     _ rule: Rule
   ) throws {
+    let network = try streamed()
+    let every = Set(0..<4)
+    var skippedSteps = 0
+    network.readAhead.beginPhase()
+    try Self.run(network.transformer, rule, latents: [1, 16, 2, 6, 8], steps: 12, in: network.context) {
+      step, skipped in
+      network.readAhead.drain()
+      let (read, used) = (network.blocks(network.reads.take()), network.blocks(network.uses.take()))
+      if step < 0 {
+        return network.readAhead.beginPhase(excluding: network.readAhead.used, stopsAtDecisions: true)
+      }
+      let expected = skipped ? Set(rule.blocks) : every
+      #expect(used == expected, "\(rule): step \(step), used")
+      #expect(read == expected, "\(rule): step \(step), read ahead")
+      skippedSteps += skipped ? 1 : 0
+    }
+    #expect(skippedSteps > 2)
+  }
+
+  @Test func `the first step reads the modulation of all, and no weight of a block is read before it`() throws {
+    let network = try streamed()
+    let modulation = Set(
+      network.transformer.configuration.parameters.map(\.name).filter { name in
+        name.contains("blocks.") && name.contains("mod") && name.hasSuffix("weight") && !name.contains("txt_in")
+      })
+    #expect(modulation.count == 6)
+    network.readAhead.beginPhase(stopsAtDecisions: true)
+    try Self.run(
+      network.transformer, Rule(method: "none"), latents: [1, 16, 2, 6, 8], steps: 4, in: network.context
+    ) { step, _ in
+      network.readAhead.drain()
+      let (read, used) = (network.reads.take(), network.uses.take())
+      let blocks = network.blocks(used)
+      if step < 0 {
+        #expect(blocks.isEmpty && network.blocks(read).isEmpty)
+        return network.readAhead.beginPhase(excluding: network.readAhead.used)
+      }
+      #expect(blocks == Set(0..<4))
+      let expected = step == 0 ? modulation : []
+      #expect(used.intersection(modulation) == expected, "step \(step), used")
+      #expect(read.intersection(modulation) == expected, "step \(step), read ahead")
+    }
+  }
+
+  /// A network whose weights are streamed, and who notes that.
+  private struct Streamed {
+    let transformer: HunyuanVideoTransformer
+    let readAhead: WeightReadAhead
+    let context: ForwardContext
+    let reads: Log
+    let uses: Log
+
+    /// The blocks that names belong to: double-stream blocks first.
+    func blocks(_ names: Set<String>) -> Set<Int> {
+      Set(
+        names.compactMap { name in
+          let parts = name.split(separator: ".")
+          guard parts.count > 1, let index = Int(parts[1]) else { return nil }
+          if parts[0] == "double_blocks" { return index }
+          return parts[0] == "single_blocks" ? transformer.configuration.doubleBlockCount + index : nil
+        })
+    }
+  }
+
+  /// Two blocks of each kind.
+  private func streamed() throws -> Streamed {
     var configuration = TransformerConfiguration.hyvideoT2Distilled
     // Blocks whose matrices are large enough to be streamed.
     (configuration.hiddenSize, configuration.headCount, configuration.rotaryDimensions) = (256, 4, [16, 24, 24])
@@ -165,21 +223,10 @@ import Testing
       readAhead.register(result)
       return result
     }
-    let network = try HunyuanVideoTransformer(scope, configuration: configuration)
     let context = ForwardContext(
       backend: CPUBackend(threads: 1), weightStreaming: Listening(readAhead: readAhead, used: uses))
-    let every = Set(0..<4)
-    var skippedSteps = 0
-    readAhead.beginPhase()
-    try Self.run(network, rule, latents: [1, 16, 2, 6, 8], steps: 12, in: context) { step, skipped in
-      readAhead.drain()
-      let (read, used) = (blocks(reads.take(), configuration), blocks(uses.take(), configuration))
-      if step < 0 { return readAhead.beginPhase(excluding: readAhead.used, stopsAtDecisions: true) }
-      let expected = skipped ? Set(rule.blocks) : every
-      #expect(used == expected, "\(rule): step \(step), used")
-      #expect(read == expected, "\(rule): step \(step), read ahead")
-      skippedSteps += skipped ? 1 : 0
-    }
-    #expect(skippedSteps > 2)
+    return Streamed(
+      transformer: try HunyuanVideoTransformer(scope, configuration: configuration), readAhead: readAhead,
+      context: context, reads: reads, uses: uses)
   }
 }

@@ -122,6 +122,36 @@ import Testing
     #expect(log.held == ["w1", "w2", "w3", "w5", "w6", "w7"])
   }
 
+  @Test(arguments: [1, 2, 64])
+  func `what has served is not read ahead again, but when it is used all the same`(_ windowMegabytes: Int) {
+    let log = Log()
+    let weights = weights(6, log: log)
+    let stream = WeightReadAhead(windowBytes: windowMegabytes << 20)
+    weights.forEach(stream.register)
+    stream.beginPhase()
+    func count(_ index: Int) -> Int { log.all.count { $0 == "+w\(index)" } }
+    func use(_ index: Int) {
+      stream.willUse(weights[index])
+      stream.drain()
+      #expect(log.held.contains("w\(index)"))
+    }
+    // The first step uses all, w1 and w4 for the last time.
+    for index in 0..<6 {
+      use(index)
+      if index % 3 == 1 { stream.didServe(weights[index]) }
+    }
+    #expect(stream.served == ["w1", "w4"])
+    for _ in 0..<2 { for index in [0, 2, 3, 5] { use(index) } }
+    #expect(log.held.isDisjoint(with: ["w1", "w4"]))
+    #expect((0..<6).map(count) == [3, 1, 3, 3, 1, 3])
+    // A second pass of the same step.
+    for index in 0..<6 { use(index) }
+    #expect((0..<6).map(count) == [4, 2, 4, 4, 2, 4])
+    #expect(log.held.count <= windowMegabytes + 1)
+    stream.beginPhase()
+    #expect(stream.served.isEmpty && log.held.isEmpty)
+  }
+
   @Test func `small weights are left to the system`() {
     let log = Log()
     let storage = RecordingStorage("bias", byteCount: 4096, log: log)

@@ -25,7 +25,7 @@ public final class BenchmarkFile {
   private let network: PublishedNetwork
   public let readAhead: WeightReadAhead
   private let weights = WeightList()
-  /// Names of the weights that steps do without.
+  /// Names of the weights that the steps which are timed do without.
   private var otherPhase: Set<String> = []
 
   private let clock = ContinuousClock()
@@ -80,7 +80,13 @@ public final class BenchmarkFile {
   }
 
   /// What has been used so far is not used in steps.
-  func conditioningDidEnd() { otherPhase = readAhead.used }
+  func conditioningDidEnd() {
+    otherPhase = readAhead.used
+    readAhead.beginPhase(excluding: otherPhase)
+  }
+
+  /// What the first step used for all of them is not used in those that are timed.
+  public func firstStepDidEnd() { otherPhase.formUnion(readAhead.served) }
 
   /// Brings the weights of a step to a place.
   public func move(to place: Place) {

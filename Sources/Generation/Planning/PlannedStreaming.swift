@@ -35,6 +35,8 @@ final class PlannedStreaming: WeightStreaming {
     if tellsDevice { weight.release() }
   }
 
+  func didServe(_ weight: Weight) { window.withLock { $0.serve(weight) } }
+
   func willDecide() { window.withLock { $0.stopHere() } }
 
   func reset() {

@@ -43,7 +43,7 @@ public struct HunyuanVideoTransformer: Sendable {
     finalLayer = try FinalLayer(scope["final_layer"], configuration)
   }
 
-  /// Computes what does not depend on the latents, for all steps.
+  /// Computes what does not depend on the latents, for all steps: the text now, each block's modulation when the block first runs.
   /// - Parameters:
   ///   - timesteps: `1000 · sigma` of each step.
   ///   - guidance: the guidance input, for example 6016; ignored by a network without guidance embedding.
@@ -67,17 +67,13 @@ public struct HunyuanVideoTransformer: Sendable {
     // 2. Text tokens.
     let text = try tokenRefiner(textStates, timesteps: timesteps, in: context)
 
-    // 3. Modulation of every block.
+    // 3. Modulation of every block, when it is asked for.
     let activated = try backend.activate(vectors, .silu)
-    var double: [(video: ModulationTable, text: ModulationTable)] = []
-    for block in doubleBlocks {
-      double.append(
-        (try block.video.modulation(activated, in: context), try block.text.modulation(activated, in: context)))
-    }
-    var single: [ModulationTable] = []
-    for block in singleBlocks { single.append(try block.modulation(activated, in: context)) }
+    func deferred(_ modulation: Modulation) -> DeferredModulation { DeferredModulation(modulation, of: activated) }
     return TransformerConditioning(
-      timesteps: timesteps, vectors: vectors, text: text, doubleBlocks: double, singleBlocks: single,
+      timesteps: timesteps, vectors: vectors, text: text,
+      doubleBlocks: doubleBlocks.map { (deferred($0.video.modulation), deferred($0.text.modulation)) },
+      singleBlocks: singleBlocks.map { deferred($0.modulation) },
       finalLayer: try finalLayer.modulation(activated, in: context))
   }
 
@@ -121,14 +117,14 @@ public struct HunyuanVideoTransformer: Sendable {
     cache: any StepCache, in context: ForwardContext
   ) throws(BackendError) -> Tensor {
     let backend = context.backend
-    let modulations = conditioning.doubleBlocks.map {
-      (video: StreamModulation($0.video, step: step), text: StreamModulation($0.text, step: step))
+    func modulation(_ deferred: DeferredModulation) throws(BackendError) -> StreamModulation {
+      StreamModulation(try deferred.table(in: context), step: step)
     }
     context.weightStreaming?.willDecide()
     let decision = try cache.decide(
       step: step,
       modulatedInput: { () throws(BackendError) in
-        try modulations[0].video.attention.normalized(input.video, in: context)
+        try modulation(conditioning.doubleBlocks[0].video).attention.normalized(input.video, in: context)
       }, on: backend)
     if case .reuse(let residual) = decision {
       return try backend.residual(input.video, gate: nil, residual)
@@ -138,9 +134,9 @@ public struct HunyuanVideoTransformer: Sendable {
     var firstBlockOutput = input.video
     for (index, block) in doubleBlocks.enumerated() {
       let modules = BlockModules(cache: cache, block: index, step: step, backend: backend)
+      let (video, text) = conditioning.doubleBlocks[index]
       x = try block(
-        x, video: modulations[index].video, text: modulations[index].text, rotary: rotary, modules: modules,
-        in: context)
+        x, video: modulation(video), text: modulation(text), rotary: rotary, modules: modules, in: context)
       try context.endBlock(BlockName("transformer", step: step, "double_blocks.\(index)"), x.named)
       if index == 0 {
         firstBlockOutput = x.video
@@ -150,7 +146,7 @@ public struct HunyuanVideoTransformer: Sendable {
       }
     }
     for (index, block) in singleBlocks.enumerated() {
-      let vectors = ModulationVectors(conditioning.singleBlocks[index], step: step)
+      let vectors = ModulationVectors(try conditioning.singleBlocks[index].table(in: context), step: step)
       let modules = BlockModules(cache: cache, block: doubleBlocks.count + index, step: step, backend: backend)
       x = try block(x, vectors, rotary: rotary, modules: modules, in: context)
       try context.endBlock(BlockName("transformer", step: step, "single_blocks.\(index)"), x.named)

@@ -1,6 +1,6 @@
 extension TransformerConfiguration {
   /// Multiplications and additions of one step, each counted: linear layers and the two products of attention. What is
-  /// computed before the loop (modulation, text refiner) is not part of it.
+  /// computed once for all steps (modulation, text refiner) is not part of it.
   /// - Parameters:
   ///   - tokens: video tokens.
   ///   - textTokens: valid text tokens.
@@ -12,5 +12,11 @@ extension TransformerConfiguration {
     let block = 2 * total * channels * (4 * channels + 2 * hidden) + attention
     let ends = 2 * Double(tokens * patchVolume * (inputChannels + outputChannels)) * channels
     return block * Double(doubleBlockCount + singleBlockCount) + ends
+  }
+
+  /// Multiplications and additions, each counted, of the blocks' modulation for all steps. The first step does them.
+  public func modulationOperations(steps: Int) -> Double {
+    let vectors = Double(2 * 6 * doubleBlockCount + 3 * singleBlockCount)
+    return 2 * Double(steps) * Double(hiddenSize) * Double(hiddenSize) * vectors
   }
 }
