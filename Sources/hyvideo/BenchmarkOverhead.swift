@@ -63,13 +63,15 @@ struct BenchmarkOverhead: Encodable {
     }
     if kind.needsFile { with.weightStreaming = work.file?.readAhead }
     let other = BenchmarkTimer(threads: timer.threads)
+    // Where weights stay in memory, steps follow each other as in a run: mapping them anew would leave the caches cold.
+    if !kind.needsFile { work.file?.move(to: .memory) }
     for run in 0..<runs {
       // A B, B A, …: what drifts meets both alike.
       let pair: [(BenchmarkTimer, ForwardContext, BenchmarkFile.Place)] = [
         (timer, without, .memory), (other, with, kind.place),
       ]
       for (timer, context, place) in run % 2 == 0 ? pair : pair.reversed() {
-        work.file?.move(to: place)
+        if kind.needsFile { work.file?.move(to: place) }
         try timer.time { try work.run(in: context) }
       }
     }

@@ -1,7 +1,12 @@
 public import Collectives
-import Dispatch
 public import Layers
 import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 /// Records what a rank does and when: stages, steps, blocks, operations, transfers, weights read ahead, memory. Give it to a
 /// `ForwardContext` as its recorder, with a `ProfilingBackend` and a `ProfilingGroup` around the backend and the group.
@@ -16,7 +21,7 @@ public final class Profiler: ForwardRecorder {
   }
 
   struct Recording: Sendable {
-    var events: [ProfileEvent] = []
+    var events = ChunkedList<ProfileEvent>()
     var transfers: [ProfileTransfer] = []
     var samples: [ProfileSample] = []
     /// By the device's clock, where it has one.
@@ -42,7 +47,7 @@ public final class Profiler: ForwardRecorder {
   /// About 100 bytes each: a run of a thousand steps of the 13 B network fits.
   private static let eventLimit = 4 << 20
   /// Nanoseconds between two samples of memory.
-  private static let sampleInterval: Int64 = 5_000_000
+  private static let sampleInterval: Int64 = 20_000_000
 
   public let extent: Extent
   private let state: Mutex<State>
@@ -68,7 +73,11 @@ public final class Profiler: ForwardRecorder {
   }
 
   /// Nanoseconds of a clock that never goes back.
-  static var now: Int64 { Int64(clamping: DispatchTime.now().uptimeNanoseconds) }
+  static var now: Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec)
+  }
 
   /// The clock when this rank began.
   var origin: Int64 { state.withLock(\.origin) }
@@ -210,7 +219,7 @@ public final class Profiler: ForwardRecorder {
   func finished() -> Recording {
     while let span = state.withLock({ $0.open.last?.span }) { end(span, skipped: false) }
     var recording = state.withLock(\.recording)
-    recording.events += deviceEvents(recording.deviceRanges)
+    for event in deviceEvents(recording.deviceRanges) { recording.events.append(event) }
     return recording
   }
 }
