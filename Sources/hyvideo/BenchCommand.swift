@@ -55,7 +55,7 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Under mpirun: neighbouring ranks that exchange heads.") var ulyssesDegree: Int?
   @Option(help: "Under mpirun: groups of ranks that pass keys and values round.") var ringDegree: Int?
   @Option(help: "Timed runs after a warm-up; the median counts.") var runs = 5
-  @Flag(help: "For work of minutes on random weights, whose first run is like the others.") var noWarmUp = false
+  @Flag(help: "For work of minutes on random weights, whose first run is nearly like the others.") var noWarmUp = false
   @Option(
     help: ArgumentHelp(
       "For step: take this transformer's weights, read ahead from disk where they are larger than half of the memory.",
@@ -92,6 +92,8 @@ struct BenchCommand: ParsableCommand {
     if let file { warming.weightStreaming = file.readAhead }
     if !noWarmUp || file != nil { try work?.run(in: warming) }
     file?.firstStepDidEnd()
+    // Where the steps to come have all weights in memory, what was let go comes back before they are timed.
+    if overhead == nil, streaming.weightStreaming == nil { file?.move(to: .memory) }
     let cost = try work.flatMap { work in
       try overhead.map { try BenchmarkOverhead($0, of: work, runs: runs, in: context, timer: timer) }
     }

@@ -33,7 +33,9 @@ extension Communicator {
     let sum = Tensor(uninitialized: [size], .int32)
     let counted = try communicating("roll call of the devices") { () throws(BackendError) in
       let tensor = try device.tensor(mine.shape, mine.dtype, for: "the roll call of the devices")
-      try device.copy(device.isDry ? nil : mine.hostPointer, to: tensor, operation: "the roll call of the devices")
+      try withExtendedLifetime(mine) { () throws(BackendError) in
+        try device.copy(device.isDry ? nil : mine.hostPointer, to: tensor, operation: "the roll call of the devices")
+      }
       return tensor
     }
     let result = try allReduce(counted, .sum)

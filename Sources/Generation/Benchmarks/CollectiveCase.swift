@@ -117,6 +117,8 @@ private struct Checked {
     let (next, previous) = ((rank + 1) % size, (rank + size - 1) % size)
     let counts = [elements, elements / 2 + 1]
     var held = try counts.map { try messages.outgoing([tensor($0, from: rank)]) }
+    // A rank that found a difference goes on to the end: its neighbours wait for what it passes on.
+    var difference: CollectiveDifference?
     for turn in 1...size {
       held = try messages.group.transfer(
         sending: held.map { OutgoingMessage($0, to: next) },
@@ -124,9 +126,14 @@ private struct Checked {
       ).wait()
       let source = (rank + size - turn) % size
       for (count, tensor) in zip(counts, held) {
-        try require(messages.arrived(tensor), values(count, from: source), "what rank \(members[source]) sent round")
+        do {
+          try require(messages.arrived(tensor), values(count, from: source), "what rank \(members[source]) sent round")
+        } catch let found as CollectiveDifference {
+          difference = difference ?? found
+        }
       }
     }
+    if let difference { throw difference }
   }
 
   /// The ranks of even numbers, or those of odd ones; nil where this one is alone among them.
