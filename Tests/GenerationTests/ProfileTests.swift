@@ -59,7 +59,9 @@ import Testing
         blocks.count { $0.name.contains("double_blocks.") } == configuration.doubleBlockCount
           && blocks.count { $0.name.contains("single_blocks.") } == configuration.singleBlockCount, "\(step.name)")
       let operations = inside("operation").reduce(0) { $0 + ($1.arguments["operations"].int ?? 0) }
-      #expect(Double(operations) == formula, "\(step.name): \(operations) for \(formula)")
+      // The first step makes the modulation of all.
+      let once = step.name == "step 1" ? configuration.modulationOperations(steps: sample.steps) : 0
+      #expect(Double(operations) == formula + once, "\(step.name): \(operations) for \(formula) and \(once)")
     }
     for key in ["tensors", "process", "files"] {
       #expect(checker.counters["memory"]?.contains { ($0[key] ?? 0) > 0 } == true, "no \(key)")
