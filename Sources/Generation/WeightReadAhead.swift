@@ -68,9 +68,9 @@ public final class WeightReadAhead: WeightStreaming {
     let profiler = profiler.withLock { $0 }
     reader.async {
       for weight in prefetched {
-        let start = Profiler.now
+        let start = ProfileMoment(time: Profiler.now)
         weight.prefetch()
-        profiler?.record(.weights, weight.name, since: start, bytes: Double(weight.tensor.byteCount))
+        profiler?.recordWeights(weight.name, since: start, bytes: weight.tensor.byteCount)
       }
     }
   }

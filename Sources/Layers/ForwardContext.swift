@@ -61,7 +61,7 @@ public struct ForwardContext: Sendable {
   private func nonFinite(_ result: Tensor, _ name: String, _ block: BlockName) -> BackendError {
     .nonFinite(
       NonFiniteResult(
-        location: "\(block): \(name)", network: block.network,
+        location: "\(block): \(name)", network: "\(block.network)",
         blocks: block.block.split(separator: ", ").map(String.init), found: NonFiniteCount(result).text,
         cause: "a weight of this block is not finite, or its numbers overflowed"))
   }

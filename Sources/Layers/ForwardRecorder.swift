@@ -1,15 +1,21 @@
-/// A block of a network by its checkpoint's name, for messages and profiles.
-public struct BlockName: Sendable, Hashable, CustomStringConvertible {
+/// A block of a network by its checkpoint's name, for messages and profiles. It is made at the end of every block: the text is put
+/// together where it is read.
+public struct BlockName: Sendable, CustomStringConvertible {
   /// `transformer`, `vae`, …
-  public let network: String
+  public let network: StaticString
   /// The step of the sampler, from 0; nil outside of steps.
   public let step: Int?
-  /// The key that the block's weights begin with: `double_blocks.7`.
-  public let block: String
+  /// The list that the block is in, or the block itself: `double_blocks`.
+  public let path: StaticString
+  /// Its place in the list.
+  public let index: Int?
 
-  public init(_ network: String, step: Int? = nil, _ block: String) {
-    (self.network, self.step, self.block) = (network, step, block)
+  public init(_ network: StaticString, step: Int? = nil, _ path: StaticString, _ index: Int? = nil) {
+    (self.network, self.step, self.path, self.index) = (network, step, path, index)
   }
+
+  /// The key that the block's weights begin with: `double_blocks.7`.
+  public var block: String { index.map { "\(path).\($0)" } ?? "\(path)" }
 
   /// `transformer: step 3: double_blocks.7`; as in all that people read, steps count from 1.
   public var description: String { "\(network): " + (step.map { "step \($0 + 1): " } ?? "") + block }

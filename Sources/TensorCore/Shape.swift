@@ -12,17 +12,22 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   public init(arrayLiteral elements: Int...) { self.init(elements) }
 
   /// The number of dimensions.
+  @inlinable
   public var rank: Int { dimensions.count }
 
   /// The number of elements: the product of all extents, 1 for a scalar.
+  @inlinable
   public var count: Int { dimensions.reduce(1, *) }
 
+  @inlinable
   public subscript(axis: Int) -> Int { dimensions[axis] }
 
   /// The last extent.
+  @inlinable
   public var last: Int { dimensions[dimensions.count - 1] }
 
   /// The product of all extents but the last: the number of rows when the tensor is read as a matrix.
+  @inlinable
   public var rows: Int { dimensions.dropLast().reduce(1, *) }
 
   public var description: String { "[" + dimensions.map(String.init).joined(separator: ", ") + "]" }

@@ -17,7 +17,7 @@ final class FirstBlock: ForwardRecorder {
   func end(_ span: RunSpan, skipped: Bool) {}
 
   func blockDidEnd(_ block: BlockName) {
-    guard block.block.contains("_blocks.") else { return }
+    guard "\(block.path)".hasSuffix("_blocks") else { return }
     let now = start.duration(to: clock.now) / .seconds(1)
     found.withLock { $0 = $0 ?? now }
   }

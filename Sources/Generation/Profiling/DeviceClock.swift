@@ -11,9 +11,22 @@ public protocol DeviceClock: Sendable {
   func moments() -> [Int64]
 }
 
-/// What a device did between two moments of its clock.
+/// What a device did between two moments of its clock, by their numbers.
 struct DeviceRange: Sendable {
-  let name: String
-  let begin: Int
-  let end: Int
+  static let none = DeviceRange(from: nil, to: nil)
+
+  private let begin: Int32
+  private let end: Int32
+
+  /// Marks beyond 32 bits are as none: a recording is full before.
+  init(from begin: Int?, to end: Int?) {
+    self.begin = begin.flatMap(Int32.init(exactly:)) ?? -1
+    self.end = end.flatMap(Int32.init(exactly:)) ?? -1
+  }
+
+  /// Start and duration; nil for none, and where the device has not come so far.
+  func times(_ moments: [Int64]) -> (start: Int64, duration: Int64)? {
+    if begin < 0 || end < begin || Int(end) >= moments.count { return nil }
+    return (moments[Int(begin)], moments[Int(end)] - moments[Int(begin)])
+  }
 }

@@ -60,7 +60,7 @@ public struct ProfileSummary: Encodable, Sendable {
   ///   - peakGflops: of one rank's device, instead of what the trace says.
   public init(_ trace: Trace, rank: Int? = nil, peakGflops: Double? = nil) {
     let chosen = trace.ranks.filter { rank == nil || $0.rank == rank }
-    func slices(_ category: ProfileEvent.Category) -> [Trace.Slice] {
+    func slices(_ category: ProfileCategory) -> [Trace.Slice] {
       (trace.slices[category] ?? []).filter { rank == nil || $0.rank == rank }
     }
     generator = trace.generator

@@ -22,32 +22,63 @@ public final class Profiler: ForwardRecorder {
 
   struct Recording: Sendable {
     var events = ChunkedList<ProfileEvent>()
+    private var names: [String] = []
+    private var numbers: [String: UInt32] = [:]
+    private var blocks: [BlockKey: ProfileEvent.Name] = [:]
     var transfers: [ProfileTransfer] = []
     var samples: [ProfileSample] = []
-    /// By the device's clock, where it has one.
-    var deviceRanges: [DeviceRange] = []
     /// Events that found no room.
     var lost = 0
+
+    /// The name of an event, whose text is kept once.
+    mutating func name(_ text: String) -> ProfileEvent.Name {
+      if let number = numbers[text] { return .text(number) }
+      let number = UInt32(names.count)
+      numbers[text] = number
+      names.append(text)
+      return .text(number)
+    }
+
+    /// The name of an event that is a block: its text is put together once.
+    mutating func name(_ block: BlockName) -> ProfileEvent.Name {
+      let key = BlockKey(network: block.network.utf8Start, path: block.path.utf8Start, index: block.index ?? -1)
+      if let name = blocks[key] { return name }
+      let name = name("\(block.network): \(block.block)")
+      blocks[key] = name
+      return name
+    }
+
+    func text(_ name: ProfileEvent.Name) -> String {
+      switch name {
+      case .call(let call): call.rawValue
+      case .text(let number): names[Int(number)]
+      }
+    }
+  }
+
+  /// A block by where its texts lie.
+  private struct BlockKey: Hashable, @unchecked Sendable {
+    let network: UnsafePointer<UInt8>
+    let path: UnsafePointer<UInt8>
+    let index: Int
   }
 
   private struct State {
     var recording = Recording()
     /// Stages and steps that have begun and not ended.
-    var open: [(span: RunSpan, name: String, start: Int64, mark: Int?)] = []
+    var open: [(span: RunSpan, name: String, start: ProfileMoment)] = []
     /// Where the block before ended, and where the first operation after that began.
-    var blockEnd: Int64 = 0
+    var blockEnd = ProfileMoment(time: 0)
     var firstOperation: Int64?
-    /// The same by the device's clock.
-    var blockMark: Int?
     var isRecording: Bool
     /// The clock when all ranks had met.
     var origin: Int64
   }
 
-  /// About 100 bytes each: a run of a thousand steps of the 13 B network fits.
+  /// 48 bytes each: a run of a thousand steps of the 13 B network fits.
   private static let eventLimit = 4 << 20
   /// Nanoseconds between two samples of memory.
-  private static let sampleInterval: Int64 = 20_000_000
+  private static let sampleInterval: Int64 = 50_000_000
 
   public let extent: Extent
   private let state: Mutex<State>
@@ -82,63 +113,11 @@ public final class Profiler: ForwardRecorder {
   /// The clock when this rank began.
   var origin: Int64 { state.withLock(\.origin) }
 
-  // MARK: Spans
+  // MARK: Moments
 
-  public func begin(_ span: RunSpan, _ name: String) {
-    let now = Self.now
-    state.withLock { state in
-      if extent == .denoising && span == .stage { state.isRecording = name == GenerationStage.denoise.rawValue }
-    }
-    let mark = mark()
-    state.withLock { state in
-      state.open.append((span, name, now, mark))
-      (state.blockEnd, state.firstOperation, state.blockMark) = (now, nil, mark)
-      sample(&state, now, isDue: span == .stage)
-    }
-  }
-
-  public func end(_ span: RunSpan, skipped: Bool) {
-    let now = Self.now
-    let mark = mark()
-    state.withLock { state in
-      // What a failure left open ends with what it lies in.
-      while let last = state.open.last {
-        if last.span == .step { closeBlock(&state, "sampler: rest of the step", now, mark) }
-        state.open.removeLast()
-        append(last.name, from: last.mark, to: mark, &state)
-        let category: ProfileEvent.Category = last.span == .stage ? .stage : .step
-        append(
-          ProfileEvent(
-            category: category, name: last.name, start: last.start, duration: now - last.start,
-            skipped: skipped && last.span == span), to: &state)
-        if last.span == span { break }
-      }
-      sample(&state, now, isDue: span == .stage)
-      if extent == .denoising && span == .stage { state.isRecording = false }
-    }
-  }
-
-  public func blockDidEnd(_ block: BlockName) {
-    let now = Self.now
-    let mark = mark()
-    state.withLock { state in
-      closeBlock(&state, "\(block.network): \(block.block)", now, mark)
-      sample(&state, now)
-    }
-  }
-
-  /// The blocks of a step fill it without gaps; elsewhere a block begins with its first operation, since what a stage does between
-  /// its parts (frames to the encoder) is no part of a network.
-  private func closeBlock(_ state: inout State, _ name: String, _ now: Int64, _ mark: Int?) {
-    append(name, from: state.blockMark, to: mark, &state)
-    state.blockMark = mark
-    let isInStep = state.open.last?.span == .step
-    let start = isInStep ? state.blockEnd : state.firstOperation ?? now
-    (state.blockEnd, state.firstOperation) = (now, nil)
-    append(ProfileEvent(category: .block, name: name, start: start, duration: now - start), to: &state)
-  }
-
-  // MARK: The device
+  /// Where this rank and its device are now.
+  @inline(never)
+  func moment() -> ProfileMoment { ProfileMoment(time: Self.now, mark: mark()) }
 
   /// Notes where the device is in its work, where it has a clock and something is recorded.
   func mark() -> Int? {
@@ -146,35 +125,79 @@ public final class Profiler: ForwardRecorder {
     return deviceClock.mark()
   }
 
-  /// Records what the device did between two marks.
-  func record(_ name: String, from begin: Int?, to end: Int?) {
-    if end != nil { state.withLock { append(name, from: begin, to: end, &$0) } }
-  }
+  // MARK: Spans
 
-  private func append(_ name: String, from begin: Int?, to end: Int?, _ state: inout State) {
-    guard let begin, let end, state.recording.deviceRanges.count < Self.eventLimit else { return }
-    state.recording.deviceRanges.append(DeviceRange(name: name, begin: begin, end: end))
-  }
-
-  /// The device's ranges as events of this rank's clock.
-  private func deviceEvents(_ ranges: [DeviceRange]) -> [ProfileEvent] {
-    guard let moments = deviceClock?.moments() else { return [] }
-    return ranges.filter { $0.end < moments.count }.map { range in
-      ProfileEvent(
-        category: .device, name: range.name, start: deviceOrigin + moments[range.begin],
-        duration: moments[range.end] - moments[range.begin])
+  public func begin(_ span: RunSpan, _ name: String) {
+    if extent == .denoising && span == .stage {
+      state.withLock { $0.isRecording = name == GenerationStage.denoise.rawValue }
     }
+    let now = moment()
+    state.withLock { state in
+      state.open.append((span, name, now))
+      (state.blockEnd, state.firstOperation) = (now, nil)
+      sample(&state, now.time, isDue: span == .stage)
+    }
+  }
+
+  public func end(_ span: RunSpan, skipped: Bool) {
+    let now = moment()
+    state.withLock { state in
+      // What a failure left open ends with what it lies in.
+      while let last = state.open.last {
+        if last.span == .step { closeBlock(&state, state.recording.name("sampler: rest of the step"), now) }
+        state.open.removeLast()
+        append(last.span == .stage ? .stage : .step, state.recording.name(last.name), from: last.start, to: now, &state)
+        {
+          $0.skipped = skipped && last.span == span
+        }
+        if last.span == span { break }
+      }
+      sample(&state, now.time, isDue: span == .stage)
+      if extent == .denoising && span == .stage { state.isRecording = false }
+    }
+  }
+
+  public func blockDidEnd(_ block: BlockName) {
+    let now = moment()
+    state.withLock { state in
+      closeBlock(&state, state.recording.name(block), now)
+      sample(&state, now.time)
+    }
+  }
+
+  /// The blocks of a step fill it without gaps; elsewhere a block begins with its first operation, since what a stage does between
+  /// its parts (frames to the encoder) is no part of a network.
+  private func closeBlock(_ state: inout State, _ name: ProfileEvent.Name, _ now: ProfileMoment) {
+    let isInStep = state.open.last?.span == .step
+    let start = isInStep ? state.blockEnd.time : state.firstOperation ?? now.time
+    append(.block, name, from: ProfileMoment(time: start, mark: state.blockEnd.mark), to: now, &state)
+    (state.blockEnd, state.firstOperation) = (now, nil)
   }
 
   // MARK: Events
 
-  /// Records what began at `start` and ends now.
+  /// Records a call that began at `start` and ends now.
+  /// - Parameter mark: when the device will have done it.
+  @inline(never)
   func record(
-    _ category: ProfileEvent.Category, _ name: String, since start: Int64, operations: Double = 0, bytes: Double = 0
+    _ category: ProfileCategory, _ call: ProfiledCall, since start: ProfileMoment, to mark: Int? = nil,
+    operations: Double = 0, bytes: Double
   ) {
     let event = ProfileEvent(
-      category: category, name: name, start: start, duration: Self.now - start, operations: operations, bytes: bytes)
-    state.withLock { append(event, to: &$0) }
+      category, .call(call), from: start, to: ProfileMoment(time: Self.now, mark: mark), operations: operations,
+      bytes: bytes)
+    state.withLock { state in
+      if !hasRoom(&state) { return }
+      // A weight that is adopted where it lies is no work of a block yet.
+      if category == .operation && bytes > 0 && state.firstOperation == nil { state.firstOperation = start.time }
+      state.recording.events.append(event)
+    }
+  }
+
+  /// Records weights that have been read since `start`.
+  func recordWeights(_ name: String, since start: ProfileMoment, bytes: Int) {
+    let now = ProfileMoment(time: Self.now)
+    state.withLock { append(.weights, $0.recording.name(name), from: start, to: now, &$0) { $0.bytes = Double(bytes) } }
   }
 
   func record(_ transfer: ProfileTransfer) {
@@ -185,17 +208,23 @@ public final class Profiler: ForwardRecorder {
     }
   }
 
-  private func append(_ event: ProfileEvent, to state: inout State) {
-    if !state.isRecording { return }
-    // A weight that is adopted where it lies is no work of a block yet.
-    if event.category == .operation && event.bytes > 0 && state.firstOperation == nil {
-      state.firstOperation = event.start
-    }
-    if state.recording.events.count < Self.eventLimit {
-      state.recording.events.append(event)
-    } else {
-      state.recording.lost += 1
-    }
+  private func append(
+    _ category: ProfileCategory, _ name: ProfileEvent.Name, from start: ProfileMoment, to end: ProfileMoment,
+    _ state: inout State,
+    _ completion: (inout ProfileEvent) -> Void = { _ in }
+  ) {
+    if !hasRoom(&state) { return }
+    var event = ProfileEvent(category, name, from: start, to: end)
+    completion(&event)
+    state.recording.events.append(event)
+  }
+
+  /// Whether an event is to be recorded; one that is, and finds no room, is counted.
+  private func hasRoom(_ state: inout State) -> Bool {
+    if !state.isRecording { return false }
+    if state.recording.events.count < Self.eventLimit { return true }
+    state.recording.lost += 1
+    return false
   }
 
   /// - Parameter isDue: whether the last sample is too old whatever its age.
@@ -208,18 +237,24 @@ public final class Profiler: ForwardRecorder {
 
   /// How long the operations of each name took together.
   public func secondsByOperation() -> [String: Double] {
-    state.withLock { state in
-      state.recording.events.filter { $0.category == .operation }.reduce(into: [:]) {
-        $0[$1.name, default: 0] += Double($1.duration) / 1e9
-      }
+    let recording = state.withLock(\.recording)
+    return recording.events.filter { $0.category == .operation }.reduce(into: [:]) {
+      $0[recording.text($1.name), default: 0] += Double($1.duration) / 1e9
     }
   }
 
-  /// Everything so far; spans that are open end now.
+  /// Everything so far, what the device did by its own clock included; spans that are open end now.
   func finished() -> Recording {
     while let span = state.withLock({ $0.open.last?.span }) { end(span, skipped: false) }
     var recording = state.withLock(\.recording)
-    for event in deviceEvents(recording.deviceRanges) { recording.events.append(event) }
+    guard let moments = deviceClock?.moments() else { return recording }
+    let ranges = recording.events.compactMap { event in event.deviceRange.times(moments).map { (event.name, $0) } }
+    for (name, range) in ranges {
+      let start = deviceOrigin + range.start
+      recording.events.append(
+        ProfileEvent(
+          .device, name, from: ProfileMoment(time: start), to: ProfileMoment(time: start + range.duration)))
+    }
     return recording
   }
 }

@@ -30,12 +30,12 @@ public struct ProfilingGroup: ProcessGroup {
   }
 
   public func allReduce(_ tensor: Tensor, _ reduction: Reduction) throws(CollectiveError) -> Tensor {
-    let start = Profiler.now
+    let start = ProfileMoment(time: Profiler.now)
     let result = try base.allReduce(tensor, reduction)
     let bytes = Double(2 * (size - 1) * tensor.byteCount)
     if bytes > 0 {
-      profiler.record(.communication, "wait", since: start, bytes: bytes)
-      profiler.record(ProfileTransfer(start: start, end: Profiler.now, bytes: bytes))
+      profiler.record(.communication, .wait, since: start, bytes: bytes)
+      profiler.record(ProfileTransfer(start: start.time, end: Profiler.now, bytes: bytes))
     }
     return result
   }
@@ -53,9 +53,9 @@ public struct ProfilingGroup: ProcessGroup {
     let profiler: Profiler
 
     func wait() throws(CollectiveError) -> [Tensor] {
-      let entered = Profiler.now
+      let entered = ProfileMoment(time: Profiler.now)
       let tensors = try base.wait()
-      profiler.record(.communication, "wait", since: entered, bytes: bytes)
+      profiler.record(.communication, .wait, since: entered, bytes: bytes)
       profiler.record(ProfileTransfer(start: start, end: Profiler.now, bytes: bytes))
       return tensors
     }

@@ -23,7 +23,7 @@ public struct Trace: Sendable {
   let ranks: [RankHeader]
   public var rankCount: Int { ranks.count }
   /// By category, in the order of their starts.
-  var slices: [ProfileEvent.Category: [Slice]] = [:]
+  var slices: [ProfileCategory: [Slice]] = [:]
   /// The largest values of the memory counter, by name, over all ranks.
   var memoryPeaks: [String: Double] = [:]
   /// Bytes from the disk between the first and the last sample, over all ranks.
@@ -74,7 +74,7 @@ public struct Trace: Sendable {
   /// Sorts events into their kinds.
   private struct EventReader {
     let malformed: (String, String, String) -> CheckpointError
-    var slices: [ProfileEvent.Category: [Slice]] = [:]
+    var slices: [ProfileCategory: [Slice]] = [:]
     var memoryPeaks: [String: Double] = [:]
     var diskReads: [Int: (first: Double, last: Double)] = [:]
     private var count = 0
@@ -89,7 +89,7 @@ public struct Trace: Sendable {
       }
       switch phase {
       case "X":
-        guard let category = ProfileEvent.Category(rawValue: event["cat"].string ?? ""),
+        guard let category = ProfileCategory(rawValue: event["cat"].string ?? ""),
           let start = event["ts"].double, let duration = event["dur"].double, duration >= 0
         else { throw malformed("traceEvents[\(count)]", "cat, ts and dur", event.summary) }
         slices[category, default: []].append(

@@ -16,13 +16,15 @@ struct TraceEncoder {
   mutating func add(_ recording: Profiler.Recording) {
     addName("process_name", track: 0, "rank \(rank)")
     addName("process_sort_index", track: 0, "\(rank)", key: "sort_index", isText: false)
-    addName("thread_name", track: ProfileEvent.Category.operation.track, "work")
-    addName("thread_name", track: ProfileEvent.Category.weights.track, "weights read ahead")
+    addName("thread_name", track: ProfileCategory.operation.track, "work")
+    addName("thread_name", track: ProfileCategory.weights.track, "weights read ahead")
     if recording.events.contains(where: { $0.category == .device }) {
-      addName("thread_name", track: ProfileEvent.Category.device.track, "device")
+      addName("thread_name", track: ProfileCategory.device.track, "device")
     }
     // Those that hold others come before them.
-    for event in recording.events.sorted(by: { ($0.start, -$0.duration) < ($1.start, -$1.duration) }) { add(event) }
+    for event in recording.events.sorted(by: { ($0.start, -$0.duration) < ($1.start, -$1.duration) }) {
+      add(event, recording.text(event.name))
+    }
     for (number, transfer) in recording.transfers.enumerated() { add(transfer, number) }
     for sample in recording.samples { add(sample) }
   }
@@ -37,8 +39,8 @@ struct TraceEncoder {
     text("}}")
   }
 
-  private mutating func add(_ event: ProfileEvent) {
-    begin("X", event.name, track: event.category.track)
+  private mutating func add(_ event: ProfileEvent, _ name: String) {
+    begin("X", name, track: event.category.track)
     text(",\"cat\":\"\(event.category.rawValue)\",\"ts\":")
     let start = time(event.start)
     microseconds(start)
@@ -59,7 +61,7 @@ struct TraceEncoder {
   /// Begin and end of what overlaps others.
   private mutating func add(_ transfer: ProfileTransfer, _ number: Int) {
     for (phase, moment) in [("b", transfer.start), ("e", transfer.end)] {
-      begin(phase, "transfer", track: ProfileEvent.Category.communication.track)
+      begin(phase, "transfer", track: ProfileCategory.communication.track)
       text(",\"cat\":\"communication\",\"id\":\"\(rank).\(number)\",\"ts\":")
       microseconds(time(moment))
       text(phase == "b" ? ",\"args\":{\"bytes\":\(Int64(transfer.bytes))}}" : "}")

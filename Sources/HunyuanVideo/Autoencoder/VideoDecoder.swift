@@ -85,7 +85,7 @@ public struct VideoDecoder: Sendable {
     try context.endBlock(BlockName("vae", "decoder.mid_block"), ["features": h])
     for (index, block) in upBlocks.enumerated() {
       h = try block(consume h, in: context)
-      try context.endBlock(BlockName("vae", "decoder.up_blocks.\(index)"), ["features": h])
+      try context.endBlock(BlockName("vae", "decoder.up_blocks", index), ["features": h])
     }
     let pixels = try convOut(h, after: normOut, .silu, in: context)
     try context.endBlock(BlockName("vae", "decoder.conv_norm_out, decoder.conv_out"), ["pixels": pixels])

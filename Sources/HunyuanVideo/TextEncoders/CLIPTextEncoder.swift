@@ -123,7 +123,7 @@ public struct CLIPTextEncoder: Sendable {
       backend.embedding(ids, table: tokenEmbedding), gate: nil, backend.embedding(positions, table: positionEmbedding))
     for (index, layer) in layers.enumerated() {
       x = try layer(x, in: context)
-      try context.endBlock(BlockName("text encoder 2", "text_model.encoder.layers.\(index)"), ["hidden states": x])
+      try context.endBlock(BlockName("text encoder 2", "text_model.encoder.layers", index), ["hidden states": x])
     }
     let states = try finalNorm(x, in: context)
     var pooled: [Tensor] = []

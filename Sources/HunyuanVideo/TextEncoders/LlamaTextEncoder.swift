@@ -184,7 +184,7 @@ public struct LlamaTextEncoder: Sendable {
     try observe(0, x)
     for (index, layer) in layers.enumerated() {
       x = try layer(x, rotary: rotary, mask: mask, in: context)
-      try context.endBlock(BlockName("text encoder", "model.layers.\(index)"), ["hidden states": x])
+      try context.endBlock(BlockName("text encoder", "model.layers", index), ["hidden states": x])
       try observe(index + 1, x)
     }
     return try finalNorm?(x, in: context) ?? x

@@ -137,7 +137,7 @@ public struct HunyuanVideoTransformer: Sendable {
       let (video, text) = conditioning.doubleBlocks[index]
       x = try block(
         x, video: modulation(video), text: modulation(text), rotary: rotary, modules: modules, in: context)
-      try context.endBlock(BlockName("transformer", step: step, "double_blocks.\(index)"), x.named)
+      try context.endBlock(BlockName("transformer", step: step, "double_blocks", index), x.named)
       if index == 0 {
         firstBlockOutput = x.video
         context.weightStreaming?.willDecide()
@@ -149,7 +149,7 @@ public struct HunyuanVideoTransformer: Sendable {
       let vectors = ModulationVectors(try conditioning.singleBlocks[index].table(in: context), step: step)
       let modules = BlockModules(cache: cache, block: doubleBlocks.count + index, step: step, backend: backend)
       x = try block(x, vectors, rotary: rotary, modules: modules, in: context)
-      try context.endBlock(BlockName("transformer", step: step, "single_blocks.\(index)"), x.named)
+      try context.endBlock(BlockName("transformer", step: step, "single_blocks", index), x.named)
     }
     try cache.finish(
       step: step, input: input.video, firstBlockOutput: firstBlockOutput, output: x.video, on: backend)

@@ -91,7 +91,7 @@ struct TokenRefiner: Sendable {
       for (index, block) in blocks.enumerated() {
         y = try block(y, activated: activated, in: context)
         try context.endBlock(
-          BlockName("transformer", "txt_in.individual_token_refiner.blocks.\(index)"), ["text tokens": y])
+          BlockName("transformer", "txt_in.individual_token_refiner.blocks", index), ["text tokens": y])
       }
       for step in steps.indices { refined.append(y.slice(0, step..<step + 1)) }
     }
