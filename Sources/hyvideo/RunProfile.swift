@@ -8,6 +8,7 @@ import TensorOps
 struct RunProfile {
   private let plan: GeneratePlan
   private let recording: (profiler: Profiler, path: String)?
+  private let start = ContinuousClock.now
 
   init(_ options: OutputOptions, plan: GeneratePlan) throws {
     self.plan = plan
@@ -49,7 +50,7 @@ struct RunProfile {
   /// A profile is worth no video: its failure is a warning.
   private func write(_ observer: RunObserver) {
     guard let (profiler, path) = recording else { return }
-    let peak = try? plan.device.measurePeak()
+    let peak = try? plan.device.peak(besideRunOf: (ContinuousClock.now - start) / .seconds(1))
     var description = TraceDescription(
       generator: "hyvideo \(ProgramVersion.current)", threads: plan.threads)
     description.peakOperationsPerSecond = peak?.operationsPerSecond

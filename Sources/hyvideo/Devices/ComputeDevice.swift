@@ -63,14 +63,6 @@ extension ComputeDevice {
   func measureOperations() throws -> Double { try measurePeak().operationsPerSecond }
 }
 
-/// What a device gives at most.
-struct DevicePeak {
-  /// Multiplications and additions per second, each counted.
-  let operationsPerSecond: Double
-  /// Bytes read from memory per second.
-  let bytesPerSecond: Double
-}
-
 /// The backends of a run's networks, all on one device.
 struct StageBackends {
   var textEncoders: any Backend

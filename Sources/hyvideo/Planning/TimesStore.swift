@@ -2,25 +2,16 @@ import Foundation
 import Generation
 import TensorOps
 
-/// Where times of operations are kept between runs: one file for each machine, device and number of threads.
+/// Where times of operations are kept between runs.
 struct TimesStore {
-  private let path: String
+  private let file: MachineFile
   private(set) var times: OperationTimes
 
   init(device: String, threads: Int, isEmpty: Bool) {
-    let provenance = OperationTimes.Provenance(
-      version: ProgramVersion.current, device: device, processor: ProcessorName.current ?? "unknown", threads: threads)
-    let environment = ProcessInfo.processInfo.environment
-    let cache = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory() + "/.cache"
-    let name = "times-\(provenance.processor)-\(device)-\(threads)-\(provenance.version)"
-      .map { $0.isLetter || $0.isNumber || "-.".contains($0) ? $0 : "_" }
-    path = "\(cache)/hyvideo/\(String(name)).json"
-    times = OperationTimes(provenance: provenance)
+    file = MachineFile("times", device: device, threads: threads)
+    times = OperationTimes(provenance: file.provenance)
     if isEmpty { return }
-    // A file that cannot be read is as none: times are measured again.
-    guard let data = FileManager.default.contents(atPath: path),
-      let stored = try? JSONDecoder().decode(OperationTimes.self, from: data), stored.provenance == provenance
-    else { return }
+    guard let stored = file.read(OperationTimes.self), stored.provenance == file.provenance else { return }
     times = stored
   }
 
@@ -28,12 +19,6 @@ struct TimesStore {
   mutating func measure(_ work: OperationCounts, on backend: any Backend, forAtMost seconds: Double) throws {
     let before = times.timings.count
     try times.measure(work, on: backend, forAtMost: seconds)
-    if times.timings.count == before { return }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
-    try? FileManager.default.createDirectory(
-      atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-    // A home that cannot be written costs the next run a second.
-    try? encoder.encode(times).write(to: URL(fileURLWithPath: path), options: .atomic)
+    if times.timings.count > before { file.write(times) }
   }
 }
