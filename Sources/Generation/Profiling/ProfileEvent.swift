@@ -62,9 +62,9 @@ struct ProfileEvent: Sendable {
 
   init(
     _ category: ProfileCategory, _ name: Name, from start: ProfileMoment, to end: ProfileMoment, operations: Double = 0,
-    bytes: Double = 0, skipped: Bool = false
+    bytes: Double = 0
   ) {
-    (self.category, self.name, self.skipped) = (category, name, skipped)
+    (self.category, self.name) = (category, name)
     (self.start, duration) = (start.time, end.time - start.time)
     (self.operations, self.bytes) = (operations, bytes)
     deviceRange = DeviceRange(from: start.mark, to: end.mark)

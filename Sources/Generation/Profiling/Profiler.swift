@@ -115,7 +115,7 @@ public final class Profiler: ForwardRecorder {
 
   // MARK: Moments
 
-  /// Where this rank and its device are now.
+  /// Where this rank and its device are now. Not inlined, as `record`: one text for all operations is more often in a cache.
   @inline(never)
   func moment() -> ProfileMoment { ProfileMoment(time: Self.now, mark: mark()) }
 
