@@ -10,6 +10,8 @@ final class RunObserver: GenerationObserver {
     let peakRSSBytes: Int
     /// Of it tensors, working memory and what is kept for reuse.
     let peakTensorBytes: Int
+    /// Of these, what came from the system in all.
+    let newTensorBytes: Int
     /// Of a device's own memory; nil where it has none.
     var peakDeviceBytes: Int?
     /// From the disk; nil where the system does not tell.
@@ -18,6 +20,7 @@ final class RunObserver: GenerationObserver {
     enum CodingKeys: String, CodingKey {
       case name, seconds
       case peakTensorBytes = "peak_tensor_bytes"
+      case newTensorBytes = "new_tensor_bytes"
       case bytesRead = "bytes_read"
       case peakDeviceBytes = "peak_device_bytes"
       case peakRSSBytes = "peak_rss_bytes"
@@ -37,6 +40,7 @@ final class RunObserver: GenerationObserver {
   /// What a step that computes everything should take; nil where that is not known well.
   var plannedStepSeconds: Double?
   private var bytesReadBefore: Int?
+  private var systemBytesBefore = 0
   /// When the run began, and the latents of the last step.
   let started = Date()
   private(set) var lastLatents: Tensor?
@@ -87,6 +91,7 @@ final class RunObserver: GenerationObserver {
     HostBufferPool.shared.resetPeak()
     _ = device?.takeMemoryPeak()
     bytesReadBefore = ProcessMemory.bytesRead()
+    systemBytesBefore = HostBufferPool.shared.statistics.systemBytes
     stageStart = clock.now
     progress.begin(stage, units: units)
   }
@@ -95,11 +100,13 @@ final class RunObserver: GenerationObserver {
 
   func stageDidEnd(_ stage: GenerationStage) {
     let peak = ProcessMemory.peakResidentBytes()
+    let pool = HostBufferPool.shared.statistics
     peakRSSBytes = max(peakRSSBytes, peak)
     stages.append(
       StageRecord(
         name: stage.rawValue, seconds: stageStart.duration(to: clock.now) / .seconds(1), peakRSSBytes: peak,
-        peakTensorBytes: HostBufferPool.shared.statistics.peakBytesHeld, peakDeviceBytes: device?.takeMemoryPeak(),
+        peakTensorBytes: pool.peakBytesHeld, newTensorBytes: pool.systemBytes - systemBytesBefore,
+        peakDeviceBytes: device?.takeMemoryPeak(),
         bytesRead: ProcessMemory.bytesRead().flatMap { now in bytesReadBefore.map { now - $0 } }))
     progress.end()
   }

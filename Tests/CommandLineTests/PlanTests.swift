@@ -60,6 +60,11 @@ import Testing
       #expect(
         abs(plannedTensors - actualTensors) < max(actualTensors / 25, 3_000_000),
         "\(name): planned \(plannedTensors) of tensors, took \(actualTensors)")
+      let plannedNew = try #require(stage["new_bytes"]?.int)
+      let actualNew = try #require(stage["actual_new_bytes"]?.int)
+      #expect(
+        abs(plannedNew - actualNew) < max(actualNew / 25, 3_000_000),
+        "\(name): planned \(plannedNew) from the system, took \(actualNew)")
     }
     #expect(result.errors.contains("planned: ") && result.errors.contains(", took "), "\(result.errors)")
   }

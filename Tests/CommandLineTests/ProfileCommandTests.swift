@@ -34,6 +34,33 @@ import Testing
     #expect(stages.contains("decode") && stages.contains("vae: decoder.up_blocks") && stages.contains("text encoder"))
   }
 
+  /// The peak that a profile's shares are of is measured once on a machine, and again where what was kept of it is no peak.
+  @Test func `the device's peak is kept for other short runs`() throws {
+    let folder = TemporaryFolder()
+    func peak() throws -> Double {
+      let result = try Program.run(
+        [
+          "generate", "--prompt", "A red ball.", "--seed", "5", "--video-length", "1", "--infer-steps", "1",
+          "--profile", folder.path("trace.json"), "--output", folder.path("a.mp4"),
+        ], environment: ["XDG_CACHE_HOME": folder.path("cache")])
+      #expect(result.status == 0, "\(result.errors)")
+      let summary = try Program.run(["profile", "summary", folder.path("trace.json"), "--json"]).output
+      return try #require(try JSONValue(bytes: Array(summary.utf8), file: "summary")["peak_gflops"].double)
+    }
+    let measured = try peak()
+    #expect(measured > 0.1)
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path("cache/hyvideo"))
+    let file = folder.path("cache/hyvideo/\(try #require(names.first { $0.hasPrefix("peak-") }))")
+    func keep(_ text: String) throws { try text.write(toFile: file, atomically: true, encoding: .utf8) }
+    try keep("{\"operationsPerSecond\": 123e15, \"bytesPerSecond\": 1e9}")
+    #expect(try peak() == 123e6)
+    for text in ["{\"operationsPerSecond\": -1, \"bytesPerSecond\": 1e9}", "no peak", ""] {
+      try keep(text)
+      let again = try peak()
+      #expect(again > 0.1 && again < 1e6, "\(text)")
+    }
+  }
+
   @Test func `what is no profile or no rank of it is refused`() throws {
     let folder = TemporaryFolder()
     try "{\"traceEvents\": []}".write(toFile: folder.path("other.json"), atomically: true, encoding: .utf8)

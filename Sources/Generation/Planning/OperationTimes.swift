@@ -18,26 +18,38 @@ public struct OperationTimes: Sendable, Codable {
   /// An operation and the seconds that it took.
   public struct Timing: Sendable, Codable {
     public let operation: PlannedOperation
+    /// Of a call among others.
     public let seconds: Double
+    /// What the first call took beyond that: code is made for its shape.
+    public let startSeconds: Double
+
+    var isPossible: Bool {
+      seconds.isFinite && seconds >= 0 && startSeconds.isFinite && startSeconds >= 0
+    }
   }
 
   public let provenance: Provenance
   public private(set) var timings: [Timing]
-  private var index: [PlannedOperation: Double]
+  /// What memory that is new to the process adds to an operation that writes it; nil until it was timed.
+  public private(set) var newMemorySecondsPerByte: Double?
+  private var index: [PlannedOperation: Timing]
 
-  public init(provenance: Provenance, timings: [Timing] = []) {
+  public init(provenance: Provenance, timings: [Timing] = [], newMemorySecondsPerByte: Double? = nil) {
     self.provenance = provenance
     self.timings = timings
-    index = Dictionary(timings.map { ($0.operation, $0.seconds) }) { $1 }
+    self.newMemorySecondsPerByte = newMemorySecondsPerByte
+    index = Dictionary(timings.map { ($0.operation, $0) }) { $1 }
   }
 
-  private enum CodingKeys: String, CodingKey { case provenance, timings }
+  private enum CodingKeys: String, CodingKey { case provenance, timings, newMemorySecondsPerByte }
 
   public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
     self.init(
       provenance: try values.decode(Provenance.self, forKey: .provenance),
-      timings: try values.decode([Timing].self, forKey: .timings).filter { $0.seconds.isFinite && $0.seconds >= 0 })
+      timings: try values.decode([Timing].self, forKey: .timings).filter(\.isPossible),
+      newMemorySecondsPerByte: try values.decodeIfPresent(Double.self, forKey: .newMemorySecondsPerByte)
+        .flatMap { $0.isFinite && $0 >= 0 ? $0 : nil })
   }
 
   // MARK: Answers
@@ -48,13 +60,18 @@ public struct OperationTimes: Sendable, Codable {
       let probe = entry.key.probe
       let calls = Double(entry.value)
       if let known = index[probe] {
-        sum.0 += calls * known * scale(entry.key, probe)
+        sum.0 += calls * known.seconds * scale(entry.key, probe)
       } else {
         let guess = calls * guess(entry.key)
         sum.0 += guess
         sum.1 += guess
       }
     }
+  }
+
+  /// What operations that have not been done take the first time beyond other times; those that were not timed are left out.
+  public func startSeconds(of operations: some Sequence<PlannedOperation>) -> Double {
+    operations.reduce(0) { $0 + (index[$1.probe]?.startSeconds ?? 0) }
   }
 
   private func scale(_ operation: PlannedOperation, _ probe: PlannedOperation) -> Double {
@@ -96,33 +113,29 @@ public struct OperationTimes: Sendable, Codable {
     }
     let clock = ContinuousClock()
     let start = clock.now
+    func isOver() -> Bool { start.duration(to: clock.now) / .seconds(1) > budget }
+    if newMemorySecondsPerByte == nil && budget > Self.leastBudgetForMemory {
+      newMemorySecondsPerByte = try OperationTimer.newMemorySecondsPerByte(on: backend)
+    }
     let runner = OperationRunner(backend: backend)
     var left = weights.values.reduce(0, +)
     let all = seconds(of: work).seconds
+    var timer = OperationTimer(newMemorySecondsPerByte: newMemorySecondsPerByte ?? 0)
     for (probe, weight) in weights.sorted(by: { ($0.value, "\($0.key)") > ($1.value, "\($1.key)") }) {
-      if start.duration(to: clock.now) / .seconds(1) > budget || left < Self.negligible * all { return }
+      if isOver() || left < Self.negligible * all { break }
       left -= weight
       guard let body = try runner.work(of: probe) else { continue }
-      let seconds = try Self.time(body)
-      index[probe] = seconds
-      timings.append(Timing(operation: probe, seconds: seconds))
+      try timer.add(probe, body)
+      if timer.isFull { add(try timer.finish()) }
     }
+    add(try timer.finish())
   }
 
-  /// The mean of some runs after a first, without the slowest: what others take of the machine counts, an accident does not.
-  private static func time(_ body: () throws -> Void) throws -> Double {
-    let clock = ContinuousClock()
-    func once() throws -> Double { try clock.measure(body) / .seconds(1) }
-    let first = try once()
-    var times: [Double] = []
-    var total = first
-    // Long operations are steady; short ones need more runs than their noise.
-    while times.count < 3 || (total < 0.02 && times.count < 40) {
-      let seconds = try once()
-      times.append(seconds)
-      total += seconds
-    }
-    let counted = times.sorted().dropLast(max(times.count / 10, 1))
-    return counted.reduce(0, +) / Double(counted.count)
+  private mutating func add(_ new: [Timing]) {
+    timings += new
+    for timing in new { index[timing.operation] = timing }
   }
+
+  /// Seconds that timing has to last for before new memory is worth a part of them.
+  private static let leastBudgetForMemory = 0.1
 }

@@ -45,9 +45,9 @@ extension PlanWalk {
     var (work, last, previewWork) = (OperationCounts(), OperationCounts(), OperationCounts())
     var latents = noise
     keepLatents(latents)
-    var (reading, before) = (memory.statistics.weightBytesRead, all.statistics)
+    var (held, before) = (memory.statistics, all.statistics)
     for step in 0..<walked {
-      (reading, before) = (memory.statistics.weightBytesRead, all.statistics)
+      (held, before) = (memory.statistics, all.statistics)
       // The last step finds all others' latents where they are kept.
       if step == walked - 1 { for _ in 0..<rest { keepLatents(memory.tensor(latentShape)) } }
       latents = try self.step(step, latents, guidance, rotary, caches)
@@ -61,13 +61,14 @@ extension PlanWalk {
         previewWork = backend.journal.take()
       }
     }
-    let read = memory.statistics.weightBytesRead - reading
+    let read = memory.statistics.weightBytesRead - held.weightBytesRead
+    let newBytes = memory.statistics.pool.systemBytes - held.pool.systemBytes
     let perStep = all.statistics.since(before)
     work.add(last, times: rest)
     work.add(previewWork, times: previews)
     end(
       .denoise, units: request.steps, work: work, read: memory.statistics.weightBytesRead + rest * read,
-      sent: (perStep.bytesSent * rest, perStep.messages * rest))
+      new: rest * newBytes, sent: (perStep.bytesSent * rest, perStep.messages * rest))
     try requireRoom()
     caches = []
     if request.cache != .none && skippedStep == nil {

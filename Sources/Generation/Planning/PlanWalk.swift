@@ -31,6 +31,7 @@ struct PlanWalk {
   var kept: [Tensor] = []
   private(set) var isComparison = false
   private var sentBefore = CommunicationStatistics()
+  private var systemBytesBefore = 0
 
   /// The transformer's; all share its memory and its journal.
   var backend: any PlanningBackend { backends.transformer }
@@ -141,11 +142,12 @@ struct PlanWalk {
     _ = backend.takeDevicePeak()
     _ = backend.journal.take()
     sentBefore = all.statistics
+    systemBytesBefore = memory.statistics.pool.systemBytes
   }
 
   mutating func end(
     _ stage: GenerationStage, units: Int = 1, work: OperationCounts? = nil, read: Int? = nil,
-    sent more: (bytes: Int, messages: Int) = (0, 0)
+    new moreBytes: Int = 0, sent more: (bytes: Int, messages: Int) = (0, 0)
   ) {
     let statistics = memory.statistics
     let sent = all.statistics.since(sentBefore)
@@ -153,7 +155,8 @@ struct PlanWalk {
       RunPlan.Stage(
         stage: stage, isComparison: isComparison, units: units, hostPeakBytes: statistics.peakBytes,
         devicePeakBytes: backend.takeDevicePeak(),
-        tensorBytes: statistics.pool.peakBytesHeld, weightBytes: statistics.peakWeightBytes,
+        tensorBytes: statistics.pool.peakBytesHeld,
+        newBytes: statistics.pool.systemBytes - systemBytesBefore + moreBytes, weightBytes: statistics.peakWeightBytes,
         bytesRead: read ?? statistics.weightBytesRead, bytesSent: sent.bytesSent + more.bytes,
         messages: sent.messages + more.messages, work: work ?? backend.journal.take()))
     memory.trim()

@@ -15,6 +15,8 @@ public struct RunPlan: Sendable {
     public let devicePeakBytes: Int
     /// Of the peak, at most so much is tensors, working memory and blocks kept for reuse.
     public let tensorBytes: Int
+    /// Of what tensors and working memory have, so much comes from the system while the stage runs, in all.
+    public let newBytes: Int
     /// Of the peak, at most so much is weights, which the system can read again from their files.
     public let weightBytes: Int
     /// Weights that come from files.

@@ -64,10 +64,12 @@ private struct RooflineTiming: PlanTiming {
     return (seconds, seconds)
   }
 
+  func startSeconds(of operations: Set<PlannedOperation>) -> Double { 0 }
+
   /// The device's own work hides the host's.
   var secondsPerCall: Double { 0 }
 
-  func transferSeconds(of stage: RunPlan.Stage, newBytes: Int, in layout: RankLayout) -> Double {
+  func transferSeconds(of stage: RunPlan.Stage, in layout: RankLayout) -> Double {
     // Heads and tokens of the ring in the proportion in which attention sends them.
     let exchanged = 4 * Double(layout.ulysses - 1) / Double(layout.ulysses)
     let share = layout.ranks == 1 ? 0 : exchanged / (exchanged + 2 * Double(layout.ring - 1))

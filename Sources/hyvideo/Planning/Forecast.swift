@@ -42,7 +42,7 @@ struct Forecast {
     (self.planning, self.timing) = (planning, timing)
     (self.plan, self.limit, self.videos, self.crowding) = (plan, limit, videos, crowding)
     var (guessed, total) = (0.0, 1e-9)
-    var held = 0
+    var done: Set<PlannedOperation> = []
     stages = plan.stages.map { stage in
       let compute = timing.seconds(of: stage.work)
       guessed += compute.guessed
@@ -55,9 +55,10 @@ struct Forecast {
         default: true
         }
       var seconds = compute.seconds * (takesTurns ? crowding.factor : 1)
-      seconds += timing.transferSeconds(
-        of: stage, newBytes: max(stage.tensorBytes - held, 0), in: plan.setting.layout)
-      held = max(held, stage.tensorBytes)
+      seconds += timing.transferSeconds(of: stage, in: plan.setting.layout)
+      let new = Set(stage.work.calls.keys).subtracting(done)
+      seconds += timing.startSeconds(of: new)
+      done.formUnion(new)
       seconds += Double(stage.work.total.calls) * timing.secondsPerCall
       if planning.isHere && !stage.isComparison { seconds += loadSeconds[stage.stage] ?? 0 }
       switch stage.stage {

@@ -10,6 +10,7 @@ struct ForecastReport: Encodable {
     let hostPeakBytes: Int
     let devicePeakBytes: Int
     let tensorBytes: Int
+    let newBytes: Int
     let weightBytes: Int
     let bytesRead: Int
     let bytesSent: Int
@@ -18,6 +19,7 @@ struct ForecastReport: Encodable {
     /// What was measured, after a run.
     var actualPeakBytes: Int?
     var actualTensorBytes: Int?
+    var actualNewBytes: Int?
     var actualSeconds: Double?
   }
 
@@ -112,7 +114,8 @@ struct ForecastReport: Encodable {
       Stage(
         name: stage.name, units: stage.plan.units, hostPeakBytes: stage.plan.hostPeakBytes,
         devicePeakBytes: stage.plan.devicePeakBytes, tensorBytes: stage.plan.tensorBytes,
-        weightBytes: stage.plan.weightBytes, bytesRead: stage.plan.bytesRead, bytesSent: stage.plan.bytesSent,
+        newBytes: stage.plan.newBytes, weightBytes: stage.plan.weightBytes, bytesRead: stage.plan.bytesRead,
+        bytesSent: stage.plan.bytesSent,
         operations: stage.plan.work.total.operations, seconds: stage.seconds)
     }
     operations = plan.denseStep.totals
@@ -134,6 +137,7 @@ struct ForecastReport: Encodable {
       guard let index = stages.firstIndex(where: { $0.name == name }) else { continue }
       stages[index].actualPeakBytes = record.peakRSSBytes
       stages[index].actualTensorBytes = record.peakTensorBytes
+      stages[index].actualNewBytes = record.newTensorBytes
       stages[index].actualSeconds = record.seconds
     }
   }

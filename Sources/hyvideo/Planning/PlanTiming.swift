@@ -12,12 +12,14 @@ protocol PlanTiming {
   /// The time of some operations, and what of it is guessed.
   func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double)
 
+  /// What operations that have not been done before take beyond that.
+  func startSeconds(of operations: Set<PlannedOperation>) -> Double
+
   /// What networks do between two operations.
   var secondsPerCall: Double { get }
 
   /// What a stage takes beside its operations: memory that is new, weights, messages.
-  /// - Parameter newBytes: tensors beyond what the process has held before.
-  func transferSeconds(of stage: RunPlan.Stage, newBytes: Int, in layout: RankLayout) -> Double
+  func transferSeconds(of stage: RunPlan.Stage, in layout: RankLayout) -> Double
 }
 
 /// Times of operations on the machine at hand.
@@ -42,17 +44,20 @@ struct MeasuredTiming: PlanTiming {
 
   func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) { store.times.seconds(of: work) }
 
+  func startSeconds(of operations: Set<PlannedOperation>) -> Double { store.times.startSeconds(of: operations) }
+
   var secondsPerCall: Double { 2e-6 }
 
-  func transferSeconds(of stage: RunPlan.Stage, newBytes: Int, in layout: RankLayout) -> Double {
-    Double(newBytes) / Rates.newMemory + Double(stage.bytesRead) / Rates.weights
+  func transferSeconds(of stage: RunPlan.Stage, in layout: RankLayout) -> Double {
+    Double(stage.newBytes) * (store.times.newMemorySecondsPerByte ?? Rates.newMemory)
+      + Double(stage.bytesRead) / Rates.weights
       + Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
   }
 
-  /// What is not timed: bytes per second of memory that is new to the process, of weights in the system's cache, and of messages
-  /// within a host; seconds of a message.
+  /// What is not timed: bytes per second of weights in the system's cache and of messages within a host; seconds of a message, and
+  /// of a byte that is new to the process until it was timed.
   private enum Rates {
-    static let newMemory = 3e9
+    static let newMemory = 0.4e-9
     static let weights = 3e9
     static let link = 2e9
     static let message = 20e-6

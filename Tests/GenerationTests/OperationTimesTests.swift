@@ -1,0 +1,76 @@
+import CPUBackend
+import Foundation
+import Generation
+import TensorOps
+import TensorTesting
+import Testing
+
+@Suite struct OperationTimesTests {
+  private let provenance = OperationTimes.Provenance(version: "1", device: "cpu", processor: "none", threads: 1)
+  private let backend = CPUBackend(threads: 1)
+
+  /// A small video's.
+  private func plan() throws -> RunPlan {
+    let model = try ModelFolder(Goldens.repositoryPath("Models/demo"))
+    var request = GenerationRequest(prompt: "A red ball.", seed: 1, defaults: model.defaults)
+    (request.height, request.width, request.frames, request.steps) = (64, 64, 5, 2)
+    let planner = try RunPlanner(model) { _ in PlanningBackends(CPUPlanningBackend(for: backend)) }
+    return try planner.plan([request], setting: PlanSetting())
+  }
+
+  private func work(_ plan: RunPlan) -> OperationCounts {
+    plan.stages.reduce(into: OperationCounts()) { $0.add($1.work) }
+  }
+
+  @Test func `without time for it everything is guessed`() throws {
+    let work = work(try plan())
+    var times = OperationTimes(provenance: provenance)
+    try times.measure(work, on: backend, forAtMost: -1)
+    #expect(times.timings.isEmpty && times.newMemorySecondsPerByte == nil)
+    let (seconds, guessed) = times.seconds(of: work)
+    #expect(seconds > 0 && abs(guessed / seconds - 1) < 1e-9)
+    #expect(times.startSeconds(of: work.calls.keys) == 0)
+  }
+
+  @Test func `what weighs most is timed, with its first call and new memory, and read again as it was written`() throws
+  {
+    let work = work(try plan())
+    var times = OperationTimes(provenance: provenance)
+    try times.measure(work, on: backend, forAtMost: 60)
+    let (seconds, guessed) = times.seconds(of: work)
+    #expect(seconds > 0 && guessed < 0.05 * seconds, "\(guessed) of \(seconds) s are guessed")
+    #expect(times.timings.allSatisfy { $0.seconds > 0 && $0.startSeconds >= 0 })
+    #expect(Set(times.timings.map(\.operation)).count == times.timings.count)
+    #expect(times.startSeconds(of: work.calls.keys) > 0)
+    // Between 0.01 and 1000 GB/s.
+    let newMemory = try #require(times.newMemorySecondsPerByte)
+    #expect((0..<1e-7).contains(newMemory), "\(newMemory) s of a byte")
+
+    let read = try JSONDecoder().decode(OperationTimes.self, from: try JSONEncoder().encode(times))
+    #expect(read.provenance == provenance && read.newMemorySecondsPerByte == newMemory)
+    #expect(read.seconds(of: work) == (seconds, guessed))
+    #expect(read.startSeconds(of: work.calls.keys) == times.startSeconds(of: work.calls.keys))
+
+    // What was timed keeps its time; of the rest, more is worth it now.
+    let before = times.timings
+    try times.measure(work, on: backend, forAtMost: 60)
+    #expect(times.timings.prefix(before.count).map(\.seconds) == before.map(\.seconds))
+    #expect(Set(times.timings.map(\.operation)).count == times.timings.count)
+  }
+
+  @Test func `kept times that cannot be are not taken`() throws {
+    let operation = #"{"kind": "activate", "extents": [10], "format": ""}"#
+    func times(_ entry: String, newMemory: String = "1e-9") throws -> OperationTimes {
+      let text = """
+        {"provenance": {"version": "1", "device": "cpu", "processor": "none", "threads": 1},
+         "timings": [{"operation": \(operation), \(entry)}], "newMemorySecondsPerByte": \(newMemory)}
+        """
+      return try JSONDecoder().decode(OperationTimes.self, from: Data(text.utf8))
+    }
+    #expect(try times(#""seconds": 1, "startSeconds": 2"#).timings.count == 1)
+    #expect(try times(#""seconds": -1, "startSeconds": 2"#).timings.isEmpty)
+    #expect(try times(#""seconds": 1, "startSeconds": -2"#).timings.isEmpty)
+    #expect(try times(#""seconds": 1, "startSeconds": 2"#, newMemory: "-1").newMemorySecondsPerByte == nil)
+    #expect(throws: (any Error).self) { try times(#""seconds": 1"#) }
+  }
+}
