@@ -12,7 +12,7 @@ struct OperationTimer {
     var total = 0.0
 
     /// Long operations are steady; short ones need more calls than their noise.
-    var isDone: Bool { times.count >= 3 && (total >= 0.02 || times.count >= 40) }
+    var isDone: Bool { times.count >= 3 && (total >= OperationTimer.seconds || times.count >= 40) }
   }
 
   private let newMemorySecondsPerByte: Double
@@ -24,6 +24,12 @@ struct OperationTimer {
 
   /// As many as there are in a block, where their inputs are small beside what a run needs.
   var isFull: Bool { entries.count >= 8 || HostBufferPool.shared.statistics.bytesInUse > bytesBefore + 64 << 20 }
+
+  /// What calls of one operation take together at least, unless they are very short.
+  private static let seconds = 0.02
+
+  /// What finishing will take.
+  var secondsLeft: Double { entries.reduce(0) { $0 + max(Self.seconds, 4 * $1.first) } }
 
   /// Does the operation for the first time.
   mutating func add(_ operation: PlannedOperation, _ body: @escaping () throws -> Void) throws {

@@ -113,7 +113,7 @@ public struct OperationTimes: Sendable, Codable {
     }
     let clock = ContinuousClock()
     let start = clock.now
-    func isOver() -> Bool { start.duration(to: clock.now) / .seconds(1) > budget }
+    func secondsLeft() -> Double { budget - start.duration(to: clock.now) / .seconds(1) }
     if newMemorySecondsPerByte == nil && budget > Self.leastBudgetForMemory {
       newMemorySecondsPerByte = try OperationTimer.newMemorySecondsPerByte(on: backend)
     }
@@ -122,11 +122,11 @@ public struct OperationTimes: Sendable, Codable {
     let all = seconds(of: work).seconds
     var timer = OperationTimer(newMemorySecondsPerByte: newMemorySecondsPerByte ?? 0)
     for (probe, weight) in weights.sorted(by: { ($0.value, "\($0.key)") > ($1.value, "\($1.key)") }) {
-      if isOver() || left < Self.negligible * all { break }
+      if secondsLeft() < 0 || left < Self.negligible * all { break }
       left -= weight
       guard let body = try runner.work(of: probe) else { continue }
       try timer.add(probe, body)
-      if timer.isFull { add(try timer.finish()) }
+      if timer.isFull || timer.secondsLeft > secondsLeft() { add(try timer.finish()) }
     }
     add(try timer.finish())
   }
