@@ -31,6 +31,7 @@ struct Hyvideo: ParsableCommand {
   static func main() {
     // A peer that closes a pipe is an error to report, not a reason to die silently.
     signal(SIGPIPE, SIG_IGN)
+    SignalThread.start()
     do {
       var command = try parsed()
       try command.run()

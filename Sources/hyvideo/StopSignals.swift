@@ -23,11 +23,6 @@ enum StopSignals {
         signal(received, SIG_DFL)
       }
     }
-    // Some programs start others with these blocked.
-    var names = sigset_t()
-    sigemptyset(&names)
-    for name in [SIGINT, SIGTERM] { sigaddset(&names, name) }
-    pthread_sigmask(SIG_UNBLOCK, &names, nil)
   }
 }
 

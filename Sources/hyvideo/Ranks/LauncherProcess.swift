@@ -26,11 +26,6 @@ final class LauncherProcess {
         LauncherProcess.signalCount.add(1, ordering: .relaxed)
       }
     }
-    // Some programs start others with these blocked.
-    var names = sigset_t()
-    sigemptyset(&names)
-    for name in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&names, name) }
-    pthread_sigmask(SIG_UNBLOCK, &names, nil)
     let result = Self.spawn(path, arguments, input: inputs[0], errors: outputs[1], &identifier)
     close(inputs[0])
     close(outputs[1])
