@@ -14,6 +14,8 @@ public struct ForwardContext: Sendable {
   public var checksFiniteness: Bool
   /// Is told of blocks as they end; nil where nobody asks.
   public var recorder: (any ForwardRecorder)?
+  /// Whether the run has been told to end; nil where it ends between passes alone. Asked by networks whose one pass takes long.
+  public var isStopped: (@Sendable () -> Bool)?
 
   public init(
     backend: any Backend, tokens: any TokenSharding = WholeSequence(),
@@ -57,6 +59,10 @@ public struct ForwardContext: Sendable {
     }
     if let recorder { recorder.blockDidEnd(block()) }
   }
+
+  /// Ends a pass that is not wanted any more.
+  /// - Throws: `BackendError.stopped`.
+  public func checkStop() throws(BackendError) { if let isStopped, isStopped() { throw .stopped } }
 
   private func nonFinite(_ result: Tensor, _ name: String, _ block: BlockName) -> BackendError {
     .nonFinite(

@@ -10,6 +10,8 @@ public enum BackendError: Error, CustomStringConvertible {
   case communicationFailure(operation: String, reason: String)
   /// A result holds NaN or infinity.
   case nonFinite(NonFiniteResult)
+  /// The run was told to end.
+  case stopped
 
   public var description: String {
     switch self {
@@ -26,6 +28,7 @@ public enum BackendError: Error, CustomStringConvertible {
       "communication failed: \(operation): \(reason)"
     case .nonFinite(let result):
       "not a number: \(result.location): expected finite values, found \(result.found); \(result.cause)"
+    case .stopped: "stopped: the run was told to end"
     }
   }
 }

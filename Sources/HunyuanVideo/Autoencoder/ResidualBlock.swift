@@ -25,6 +25,7 @@ struct ResidualBlock: Sendable {
 
   /// `x` `[B, C, F, H, W]`. It is given up as soon as it has been used: at the widest layer it is half of the memory.
   func callAsFunction(_ x: consuming Tensor, in context: ForwardContext) throws(BackendError) -> Tensor {
+    try context.checkStop()
     let h = try conv1(x, after: norm1, .silu, in: context)
     let direct: Tensor
     if let shortcut { direct = try shortcut(x, in: context) } else { direct = x }

@@ -78,7 +78,12 @@ struct StageBackends {
     func context(_ backend: any Backend) -> ForwardContext {
       ForwardContext(backend: wrap(backend), checksFiniteness: checksFiniteness, recorder: recorder)
     }
-    return StageContexts(
+    var contexts = StageContexts(
       textEncoders: context(textEncoders), transformer: context(transformer), autoencoder: context(autoencoder))
+    // A decode keeps nothing that was finished; a step is. The first rank ends all.
+    contexts.autoencoder.isStopped = {
+      StopSignals.received != nil && RankSession.current?.isFirst != false
+    }
+    return contexts
   }
 }
