@@ -35,7 +35,7 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func generate() throws {
-    try RankLauncher.launch(ranks, threads: device.threads)
+    try RankLauncher.launch(try startedRanks(), threads: device.threads)
     let session = try RankSession.join()
     // Everything that can be wrong is found before anything is computed.
     var plan = try prepared(session)
@@ -51,10 +51,20 @@ struct GenerateCommand: ParsableCommand {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
     for note in plan.notes { observer.note(note) }
+    if let (_, saved) = plan.resumed, let warning = plan.sharingWarning(since: saved) { observer.warn(warning) }
     StopSignals.install()
     try session.openLifeline(observer)
     try profile.recording(observer) { try makeAll(plan, pipeline: pipeline, observer: observer) }
     try session.finish()
+  }
+
+  /// The ranks to start: those of a saved run where no flag and no launcher says how many.
+  private func startedRanks() throws -> RankOptions {
+    var options = ranks
+    if let file = running.resume, options.ranks == nil, !RankSession.isLaunched {
+      options.ranks = try RefusedBeforeWork.checking { ResumedFlags.ranks(of: try SavedRun(contentsOf: file)) }
+    }
+    return options
   }
 
   private func makeAll(_ plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver) throws {

@@ -26,8 +26,8 @@ extension GeneratePlan {
     var details = [
       "model": Self.absolute(model.root), "output": Self.absolute(job.path), "fps": "\(framesPerSecond)",
       "threads": "\(threads)", "vae_tiling": "\(job.request.vaeTiling)", "steps": "\(job.request.steps)",
-      "ranks": "\(group.size)", "ulysses_degree": "\(sharing.layout.ulysses)",
     ]
+    details.merge(sharing.details(ranks: group.size)) { $1 }
     details["cache"] = job.request.cache.method
     details["cache_options"] = job.request.cache.options.map { "\($0.key)=\($0.value)" }.sorted()
       .joined(separator: "\n")
@@ -75,6 +75,15 @@ extension GeneratePlan {
     }
   }
 
+  /// What to say where a run is shared otherwise than before: sums are then rounded otherwise.
+  func sharingWarning(since saved: SavedRun) -> String? {
+    let now = sharing.details(ranks: group.size)
+    guard now.contains(where: { key, value in saved.details[key].map { $0 != value } ?? false }) else { return nil }
+    return
+      "the run was saved on \(RankSharing.text(saved.details)) and goes on with \(RankSharing.text(now)): numbers are "
+      + "rounded otherwise, and the video may differ in its last bits from that of a run that was not interrupted"
+  }
+
   private static func absolute(_ path: String) -> String {
     let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
     return path.hasSuffix("/") && !absolute.hasSuffix("/") ? absolute + "/" : absolute
@@ -115,6 +124,9 @@ enum ResumedFlags {
     "initialNoise": "--initial-noise", "device": "--device", "cache": "--cache",
   ]
 
+  /// How many ranks a run was saved on.
+  static func ranks(of run: SavedRun) -> Int? { run.details["ranks"].flatMap { Int($0) } }
+
   /// Fills the flags that were not given.
   /// - Parameter ranks: how many ranks go on. The same number shares the work as before, so that it gives the same bits.
   static func fill(_ command: inout GenerateCommand, from run: SavedRun, ranks: Int) {
@@ -144,11 +156,9 @@ enum ResumedFlags {
     command.device.precision = command.device.precision ?? details["precision"]
     command.device.textEncoderPrecision = command.device.textEncoderPrecision ?? details["text_encoder_precision"]
     command.device.vaePrecision = command.device.vaePrecision ?? details["vae_precision"]
-    if details["ranks"].flatMap({ Int($0) }) ?? 1 == ranks {
+    if (Self.ranks(of: run) ?? 1) == ranks {
       command.device.threads = command.device.threads ?? details["threads"].flatMap { Int($0) }
-      if command.ranks.ringDegree == nil {
-        command.ranks.ulyssesDegree = command.ranks.ulyssesDegree ?? details["ulysses_degree"].flatMap { Int($0) }
-      }
+      command.ranks.fill(from: details)
     }
     command.running.vaeTiling = command.running.vaeTiling ?? details["vae_tiling"].flatMap { Bool($0) }
     command.output.output = command.output.output ?? details["output"]

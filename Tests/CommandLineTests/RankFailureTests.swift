@@ -111,7 +111,8 @@ import Testing
       #expect(Program.ends(process, within: 10))
       if FileManager.default.fileExists(atPath: folder.path("a.run.safetensors")) {
         resumed += 1
-        try expectSameLatents(folder, as: whole)
+        // The file knows how many there were.
+        try expectSameLatents(folder, as: whole, index == 0 ? ["--ranks", "2"] : [])
       }
       try? FileManager.default.removeItem(atPath: folder.path("a.mp4"))
     }
@@ -127,13 +128,30 @@ import Testing
     return try Checkpoint(path: path)
   }
 
-  /// Goes on on two ranks, and compares.
-  private func expectSameLatents(_ folder: TemporaryFolder, as whole: Checkpoint) throws {
+  @Test func `a run that goes on with another number of ranks is warned of`() throws {
+    let folder = TemporaryFolder()
+    let process = try Program.start(
+      ranks: 2, settings(folder, steps: 600) + ["--checkpoint-every", "1"], errors: folder.path("errors"))
     let saved = folder.path("a.run.safetensors")
+    while process.isRunning && !FileManager.default.fileExists(atPath: saved) { Thread.sleep(forTimeInterval: 0.002) }
+    for (_, process) in Program.ranks(of: folder.path("a.mp4")) { kill(process, SIGKILL) }
+    #expect(Program.ends(process, within: 10))
     let result = try Program.run([
-      "generate", "--resume", saved, "--ranks", "2", "--save-latents", folder.path("rest.safetensors"),
+      "generate", "--resume", saved, "--ranks", "1", "--report", folder.path("report.json"),
     ])
     #expect(result.status == 0, "\(result.errors)")
+    let warning = "saved on 2 ranks (Ulysses 2 x ring 1) and goes on with 1 rank"
+    #expect(result.errors.contains("warning: the run was \(warning)"), "\(result.errors)")
+    let report = try String(contentsOfFile: folder.path("report.json"), encoding: .utf8)
+    #expect(report.contains(warning))
+  }
+
+  /// Goes on on two ranks, and compares.
+  private func expectSameLatents(_ folder: TemporaryFolder, as whole: Checkpoint, _ flags: [String] = []) throws {
+    let saved = folder.path("a.run.safetensors")
+    let result = try Program.run(
+      ["generate", "--resume", saved, "--save-latents", folder.path("rest.safetensors")] + flags)
+    #expect(result.status == 0 && !result.errors.contains("warning"), "\(result.errors)")
     let rest = try Checkpoint(path: folder.path("rest.safetensors"))
     #expect(rest["latents"] != nil && !FileManager.default.fileExists(atPath: saved))
     for tensor in rest.tensors {

@@ -80,6 +80,54 @@ import Testing
     try expectSameLatents(folder, as: whole)
   }
 
+  /// A handler's frame on the stack of a thread in a matrix product overwrites memory of others.
+  @Test func `no thread that computes takes a signal`() throws {
+    let folder = TemporaryFolder()
+    let process = try Program.start(
+      [
+        "generate", "--prompt", "A red ball.", "--infer-steps", "600", "--threads", "2", "--output",
+        folder.path("a.mp4"),
+      ],
+      errors: folder.path("errors"))
+    defer {
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+    }
+    while try process.isRunning
+      && !String(contentsOfFile: folder.path("errors"), encoding: .utf8).contains("denoise: ")
+    { Thread.sleep(forTimeInterval: 0.005) }
+    let tasks = "/proc/\(process.processIdentifier)/task"
+    let open = try FileManager.default.contentsOfDirectory(atPath: tasks).filter { task in
+      let status = try String(contentsOfFile: "\(tasks)/\(task)/status", encoding: .utf8)
+      let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("SigBlk:") })
+      let blocked = try #require(UInt64(line.split(separator: "\t")[1], radix: 16))
+      return [SIGINT, SIGTERM, SIGUSR1, SIGCHLD, SIGALRM].contains { blocked & 1 << UInt64($0 - 1) == 0 }
+    }
+    #expect(open.count == 1, "threads \(open) of \(process.processIdentifier) take signals")
+    #expect(open.first != "\(process.processIdentifier)")
+  }
+
+  @Test(arguments: [[], ["--no-vae-tiling"]])
+  func `a signal ends a decode at once, and the latents are kept`(_ flags: [String]) throws {
+    let folder = TemporaryFolder()
+    let process = try Program.start(
+      [
+        "generate", "--prompt", "A red ball.", "--infer-steps", "1", "--video-size", "320", "320", "--progress", "json",
+        "--output", folder.path("a.mp4"),
+      ] + flags, errors: folder.path("errors"))
+    func errors() throws -> String { try String(contentsOfFile: folder.path("errors"), encoding: .utf8) }
+    while try process.isRunning && !errors().contains(#""decode""#) { Thread.sleep(forTimeInterval: 0.005) }
+    kill(process.processIdentifier, SIGTERM)
+    process.waitUntilExit()
+    let said = try errors()
+    #expect(process.terminationStatus == 128 + SIGTERM, "\(said)")
+    // Of all tiles, or of the one that there is.
+    let tiles = said.split(separator: "\n").filter { $0.contains(#""decode""#) }.count
+    #expect(tiles < 4, "\(said)")
+    let resumed = try Program.run(["generate", "--resume", folder.path("a.run.safetensors")])
+    #expect(resumed.status == 0 && resumed.output == folder.path("a.mp4") + "\n", "\(resumed.errors)")
+  }
+
   @Test func `another setting, checkpoint or a damaged file is refused by its name`() throws {
     let folder = TemporaryFolder()
     let saved = try savedRun(folder)

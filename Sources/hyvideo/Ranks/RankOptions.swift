@@ -69,6 +69,14 @@ struct RankOptions: ParsableArguments {
     return count / 2
   }
 
+  /// Takes the layout of a saved run with as many ranks where no flag asks for another.
+  mutating func fill(from details: [String: String]) {
+    if ulyssesDegree == nil && ringDegree == nil {
+      ulyssesDegree = details["ulysses_degree"].flatMap { Int($0) }
+    }
+    cfgParallel = cfgParallel || details["cfg_parallel"] == "true"
+  }
+
   /// Checks `--ranks` alone.
   func requireCount() throws(RequestError) {
     if let ranks, !(1...Self.limit).contains(ranks) {

@@ -48,6 +48,23 @@ struct RankSharing {
     self.notes = notes
   }
 
+  /// What a saved run says of its ranks: as many that share the work alike give the same bits.
+  func details(ranks: Int) -> [String: String] {
+    [
+      "ranks": "\(ranks)", "ulysses_degree": "\(layout.ulysses)", "ring_degree": "\(layout.ring)",
+      "cfg_parallel": "\(splitsGuidance)",
+    ]
+  }
+
+  /// `2 ranks (Ulysses 2 x ring 1)`, of such details.
+  static func text(_ details: [String: String]) -> String {
+    let ranks = details["ranks"] ?? "1"
+    if ranks == "1" { return "1 rank" }
+    let halves = details["cfg_parallel"] == "true" ? ", halves for the prompt and the negative prompt" : ""
+    return
+      "\(ranks) ranks (Ulysses \(details["ulysses_degree"] ?? "?") x ring \(details["ring_degree"] ?? "?")\(halves))"
+  }
+
   /// The groups of a pipeline. All ranks call this.
   func groups(_ all: any ProcessGroup) throws -> (ranks: SequenceGroup, halves: GuidanceHalves?) {
     let halves = splitsGuidance ? try GuidanceHalves(all) : nil
