@@ -25,7 +25,7 @@ import Testing
   @Test func `without time for it everything is guessed`() throws {
     let work = work(try plan())
     var times = OperationTimes(provenance: provenance)
-    try times.measure(work, on: backend, forAtMost: -1)
+    try times.measure([work], on: backend, forAtMost: -1)
     #expect(times.timings.isEmpty && times.newMemorySecondsPerByte == nil)
     let (seconds, guessed) = times.seconds(of: work)
     #expect(seconds > 0 && abs(guessed / seconds - 1) < 1e-9)
@@ -36,7 +36,7 @@ import Testing
   {
     let work = work(try plan())
     var times = OperationTimes(provenance: provenance)
-    try times.measure(work, on: backend, forAtMost: 60)
+    try times.measure([work], on: backend, forAtMost: 60)
     let (seconds, guessed) = times.seconds(of: work)
     #expect(seconds > 0 && guessed < 0.05 * seconds, "\(guessed) of \(seconds) s are guessed")
     #expect(times.timings.allSatisfy { $0.seconds > 0 && $0.startSeconds >= 0 })
@@ -53,7 +53,7 @@ import Testing
 
     // What was timed keeps its time; of the rest, more is worth it now.
     let before = times.timings
-    try times.measure(work, on: backend, forAtMost: 60)
+    try times.measure([work], on: backend, forAtMost: 60)
     #expect(times.timings.prefix(before.count).map(\.seconds) == before.map(\.seconds))
     #expect(Set(times.timings.map(\.operation)).count == times.timings.count)
   }

@@ -23,8 +23,10 @@ public struct OperationTimes: Sendable, Codable {
     /// What the first call took beyond that: code is made for its shape.
     public let startSeconds: Double
 
+    /// Whether a processor could take so long: files may hold anything.
     var isPossible: Bool {
-      seconds.isFinite && seconds >= 0 && startSeconds.isFinite && startSeconds >= 0
+      operation.isPossible && (0...1e-3 + 1e-6 * operation.amount).contains(seconds)
+        && (0...100).contains(startSeconds)
     }
   }
 
@@ -49,7 +51,7 @@ public struct OperationTimes: Sendable, Codable {
       provenance: try values.decode(Provenance.self, forKey: .provenance),
       timings: try values.decode([Timing].self, forKey: .timings).filter(\.isPossible),
       newMemorySecondsPerByte: try values.decodeIfPresent(Double.self, forKey: .newMemorySecondsPerByte)
-        .flatMap { $0.isFinite && $0 >= 0 ? $0 : nil })
+        .flatMap { (0...1e-6).contains($0) ? $0 : nil })
   }
 
   // MARK: Answers
@@ -101,16 +103,15 @@ public struct OperationTimes: Sendable, Codable {
 
   // MARK: Measuring
 
-  /// Of all, so much may stay guessed: it is not worth the time.
-  private static let negligible = 0.01
-
   /// Times what has not been timed, what weighs most first, for at most so many seconds.
-  /// - Parameter work: how often each operation will be done.
-  public mutating func measure(_ work: OperationCounts, on backend: any Backend, forAtMost budget: Double) throws {
-    var weights: [PlannedOperation: Double] = [:]
-    for (operation, calls) in work.calls where index[operation.probe] == nil {
-      weights[operation.probe, default: 0] += Double(calls) * guess(operation)
-    }
+  /// - Parameter stages: how often each operation will be done in each stage.
+  public mutating func measure(_ stages: [OperationCounts], on backend: any Backend, forAtMost budget: Double) throws {
+    var guesses = TimeGuesses(
+      stages.map { stage in
+        let unknown = stage.calls.filter { index[$0.key.probe] == nil }
+        let guessed = Dictionary(unknown.map { ($0.key.probe, Double($0.value) * guess($0.key)) }, uniquingKeysWith: +)
+        return (seconds(of: stage).seconds, guessed)
+      })
     let clock = ContinuousClock()
     let start = clock.now
     func secondsLeft() -> Double { budget - start.duration(to: clock.now) / .seconds(1) }
@@ -118,12 +119,10 @@ public struct OperationTimes: Sendable, Codable {
       newMemorySecondsPerByte = try OperationTimer.newMemorySecondsPerByte(on: backend)
     }
     let runner = OperationRunner(backend: backend)
-    var left = weights.values.reduce(0, +)
-    let all = seconds(of: work).seconds
     var timer = OperationTimer(newMemorySecondsPerByte: newMemorySecondsPerByte ?? 0)
-    for (probe, weight) in weights.sorted(by: { ($0.value, "\($0.key)") > ($1.value, "\($1.key)") }) {
-      if secondsLeft() < 0 || left < Self.negligible * all { break }
-      left -= weight
+    for probe in guesses.byWeight where guesses.isWorthTiming(probe) {
+      if secondsLeft() < 0 { break }
+      guesses.remove(probe)
       guard let body = try runner.work(of: probe) else { continue }
       try timer.add(probe, body)
       if timer.isFull || timer.secondsLeft > secondsLeft() { add(try timer.finish()) }

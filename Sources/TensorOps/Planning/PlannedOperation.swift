@@ -27,6 +27,18 @@ public struct PlannedOperation: Hashable, Sendable, Codable {
     /// One of a device that says of its kernels how much each does; the format is its name. Extents: operations, bytes read and
     /// written.
     case kernel
+
+    var extentCount: Int {
+      switch self {
+      case .linear: 7
+      case .attention: 8
+      case .convolution: 10
+      case .groupNorm, .headNorm: 4
+      case .merged, .kernel: 3
+      case .layerNorm, .rmsNorm, .gatedResidual, .meanOverTokens, .embedding, .copy: 2
+      case .activate, .gatedSiLU, .residual, .combination, .isFinite, .absoluteSum: 1
+      }
+    }
   }
 
   public let kind: Kind
@@ -38,6 +50,11 @@ public struct PlannedOperation: Hashable, Sendable, Codable {
     self.kind = kind
     self.extents = extents
     self.format = format
+  }
+
+  /// Whether there are as many extents as the kind has, none of them absurd: for operations that were read from a file.
+  public var isPossible: Bool {
+    extents.count == kind.extentCount && extents.allSatisfy { (0...1 << 40).contains($0) }
   }
 }
 

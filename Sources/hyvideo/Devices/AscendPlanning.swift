@@ -57,7 +57,7 @@ private struct RooflineTiming: PlanTiming {
 
   var source: String { "a roofline of the Ascend 910B (docs/ascend.md)" }
 
-  mutating func measure(_ work: OperationCounts, forAtMost seconds: Double) {}
+  mutating func measure(_ stages: [OperationCounts], forAtMost seconds: Double) {}
 
   func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) {
     let seconds = roofline.seconds(of: work)

@@ -9,6 +9,8 @@ struct Forecast {
   struct Stage {
     let plan: RunPlan.Stage
     let seconds: Double
+    /// Of its time, what rests on operations unlike those that were timed.
+    let guessedShare: Double
 
     var name: String { Forecast.name(plan.stage.rawValue, isComparison: plan.isComparison) }
   }
@@ -66,7 +68,7 @@ struct Forecast {
       case .decode: seconds += Double(3 * request.frames * request.roundedHeight * request.roundedWidth) * Rates.value
       default: break
       }
-      return Stage(plan: stage, seconds: seconds)
+      return Stage(plan: stage, seconds: seconds, guessedShare: compute.guessed / max(compute.seconds, 1e-9))
     }
     guessedShare = guessed / total
     stepSeconds = Self.seconds(plan.denseStep, timing) * crowding.factor

@@ -16,6 +16,7 @@ struct ForecastReport: Encodable {
     let bytesSent: Int
     let operations: Double
     let seconds: Double
+    let guessedShare: Double
     /// What was measured, after a run.
     var actualPeakBytes: Int?
     var actualTensorBytes: Int?
@@ -116,7 +117,7 @@ struct ForecastReport: Encodable {
         devicePeakBytes: stage.plan.devicePeakBytes, tensorBytes: stage.plan.tensorBytes,
         newBytes: stage.plan.newBytes, weightBytes: stage.plan.weightBytes, bytesRead: stage.plan.bytesRead,
         bytesSent: stage.plan.bytesSent,
-        operations: stage.plan.work.total.operations, seconds: stage.seconds)
+        operations: stage.plan.work.total.operations, seconds: stage.seconds, guessedShare: stage.guessedShare)
     }
     operations = plan.denseStep.totals
       .map { group, work in

@@ -24,7 +24,7 @@ struct ForecastTable {
           ? [stage.devicePeakBytes, stage.hostPeakBytes] : [stage.hostPeakBytes, stage.tensorBytes, stage.weightBytes]
         return [stage.units > 1 ? "\(stage.name) (\(stage.units))" : stage.name]
           + (memory + [stage.bytesRead, stage.bytesSent]).map(ByteCount.text)
-          + [Self.count(stage.operations), ProgressPrinter.seconds(stage.seconds)]
+          + [Self.count(stage.operations), time(of: stage)]
       })
     if hasOwnMemory { lines += [""] + kernels }
     lines.append("")
@@ -58,6 +58,12 @@ struct ForecastTable {
       lines.append(r.proposal.map { "the nearest that fits:\n  \($0)" } ?? "nothing that this checkpoint makes fits")
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// `~` before what rests on guesses; by a model of the card all does.
+  private func time(of stage: ForecastReport.Stage) -> String {
+    (!hasOwnMemory && stage.guessedShare > 0.3 && stage.seconds > 0.1 ? "~" : "")
+      + ProgressPrinter.seconds(stage.seconds)
   }
 
   private var limits: String {

@@ -80,12 +80,12 @@ final class Forecaster {
         plan, on: planning, limit: limit, timing: timing, loadSeconds: planner.loadSeconds, request: requests[0],
         videos: requests.count, crowding: crowding)
     }
-    var work = OperationCounts()
-    for stage in plan.stages { work.add(stage.work) }
-    try timing.measure(work, forAtMost: budget(forecast(plan).seconds))
+    try timing.measure(plan.stages.map(\.work), forAtMost: budget(forecast(plan).seconds))
     HostBufferPool.shared.trim()
     // Timing leaves code and tables behind that the run finds there.
-    return forecast(plan.adding(programBytes: max(0, ProcessMemory.residentBytes() - planner.programBytes)))
+    let grown = max(0, ProcessMemory.residentBytes() - planner.programBytes)
+    planner.programBytes += grown
+    return forecast(plan.adding(programBytes: grown))
   }
 
   // MARK: What fits

@@ -7,7 +7,7 @@ protocol PlanTiming {
   var source: String { get }
 
   /// Finds out what is missing, for at most so many seconds.
-  mutating func measure(_ work: OperationCounts, forAtMost seconds: Double) throws
+  mutating func measure(_ stages: [OperationCounts], forAtMost seconds: Double) throws
 
   /// The time of some operations, and what of it is guessed.
   func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double)
@@ -37,8 +37,8 @@ struct MeasuredTiming: PlanTiming {
 
   var source: String { "operations timed on this machine" }
 
-  mutating func measure(_ work: OperationCounts, forAtMost seconds: Double) throws {
-    try store.measure(work, on: backend, forAtMost: seconds)
+  mutating func measure(_ stages: [OperationCounts], forAtMost seconds: Double) throws {
+    try store.measure(stages, on: backend, forAtMost: seconds)
     backend.trim()
   }
 

@@ -16,9 +16,9 @@ struct TimesStore {
   }
 
   /// Times what is missing, and keeps it where there is a place for it.
-  mutating func measure(_ work: OperationCounts, on backend: any Backend, forAtMost seconds: Double) throws {
-    let before = times.timings.count
-    try times.measure(work, on: backend, forAtMost: seconds)
-    if times.timings.count > before { file.write(times) }
+  mutating func measure(_ stages: [OperationCounts], on backend: any Backend, forAtMost seconds: Double) throws {
+    let before = (times.timings.count, times.newMemorySecondsPerByte)
+    try times.measure(stages, on: backend, forAtMost: seconds)
+    if (times.timings.count, times.newMemorySecondsPerByte) != before { file.write(times) }
   }
 }
