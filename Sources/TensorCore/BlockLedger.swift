@@ -1,6 +1,7 @@
 /// The books of a pool of memory blocks that keeps freed blocks for others of the same size: which are kept, and how much is
 /// in use. A pool's memory and a plan's imagined memory differ in what a block is, and in nothing else.
 public struct BlockLedger<Block> {
+  /// Of sizes of which there are any.
   private var free: [Int: [Block]] = [:]
   public private(set) var statistics = HostBufferPool.Statistics()
   /// The most that was in use at any time.
@@ -24,14 +25,14 @@ public struct BlockLedger<Block> {
   public mutating func take(size: Int) -> (kept: Block?, dropped: [Block]) {
     statistics.bytesInUse += size
     largestUse = max(largestUse, statistics.bytesInUse)
-    let kept = free[size]?.popLast()
+    let kept = takeKept(size)
     var dropped: [Block] = []
     if kept == nil {
       statistics.systemAllocations += 1
       statistics.systemBytes += size
       let allowed = largestUse + Self.slack(largestUse)
       while statistics.bytesInUse + statistics.bytesKept > allowed,
-        let largest = free.filter({ !$0.value.isEmpty }).keys.max(), let block = free[largest]?.popLast()
+        let largest = free.keys.max(), let block = takeKept(largest)
       {
         dropped.append(block)
         statistics.bytesKept -= largest
@@ -42,6 +43,12 @@ public struct BlockLedger<Block> {
     statistics.peakBytesInUse = max(statistics.peakBytesInUse, statistics.bytesInUse)
     statistics.peakBytesHeld = max(statistics.peakBytesHeld, statistics.bytesInUse + statistics.bytesKept)
     return (kept, dropped)
+  }
+
+  private mutating func takeKept(_ size: Int) -> Block? {
+    guard let block = free[size]?.popLast() else { return nil }
+    if free[size]?.isEmpty == true { free[size] = nil }
+    return block
   }
 
   /// Keeps a block for others.

@@ -39,11 +39,13 @@ struct PlanCommand: ParsableCommand {
   ) throws -> (report: ForecastReport, fits: Bool) {
     var command = generate
     try command.fillFromConfiguration()
-    if let saved = try command.running.resume.map(SavedRun.init(contentsOf:)) {
+    let saved = try command.running.resume.map(SavedRun.init(contentsOf:))
+    if let saved {
+      command.ranks.ranks = command.ranks.ranks ?? ResumedFlags.ranks(of: saved)
       ResumedFlags.fill(&command, from: saved, ranks: command.ranks.ranks ?? 1)
     }
     if command.prompt.prompt == nil && command.prompt.promptFile == nil { command.prompt.prompt = typicalPrompt }
-    let run = try PlannedRun(command)
+    let run = try PlannedRun(command, resuming: saved)
     for warning in run.planning.warnings { Console.error("warning: \(warning)\n") }
     let plan = try run.forecaster.plan(run.requests)
     var proposal: String?
@@ -74,7 +76,7 @@ struct PlannedRun {
   let layoutReason: String?
   let heads: Int
 
-  init(_ command: GenerateCommand) throws {
+  init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
     let model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
     var (requests, _) = try GeneratePlan.requests(command, model: model, seed: 0)
     try command.ranks.requireCount()
@@ -98,12 +100,13 @@ struct PlannedRun {
     setting.splitsGuidance = command.ranks.cfgParallel
     setting.sharesTiles = command.ranks.useVaeParallel ?? (ranks > 1)
     setting.keepsFrames = command.keepsFrames
+    setting.stepsDone = saved?.state.step ?? 0
     setting.previewInterval = command.running.preview
     setting.comparesWithoutCache = command.cache.measureFidelity
     forecaster = try Forecaster(
       model, planning: planning, setting: setting,
       limit: MemoryLimit(command.memory, processesOnHost: planning.cards?.count ?? ranks, for: planning),
       offloads: planning.memory == nil ? command.running.offloads(model) : command.running.useCpuOffload,
-      crowding: HostCrowding(ranks: ranks, threads: planning.threads, cores: cores))
+      crowding: HostCrowding(ranks: ranks, threads: planning.threads, cores: cores), goesOn: saved != nil)
   }
 }

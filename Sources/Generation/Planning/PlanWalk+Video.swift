@@ -9,7 +9,12 @@ import TensorOps
 extension PlanWalk {
   /// From the encoded prompt to frames.
   mutating func makeVideo() throws {
-    try makeLatents()
+    if stepsLeft > 0 {
+      try makeLatents()
+      // The caches, too, are gone when the stage ends.
+      memory.trim()
+      backend.trim()
+    }
     try decode()
   }
 
@@ -35,13 +40,18 @@ extension PlanWalk {
     begin()
     // The pipeline holds the noise to the end.
     let noise = memory.tensor(latentShape)
-    defer { withExtendedLifetime(noise) {} }
+    kept.append(noise)
     let rotary = rotaryTable()
     var caches = makeCaches()
     let previews = previewCount
+    // A step cache is as it will be only after all steps before, of which those that are done count for nothing.
+    let done = request.steps - stepsLeft
+    let first = request.cache == .none ? done : 0
     // After a preview, blocks are kept that a step has no use for: one more step has them beside its own.
-    let walked = request.cache == .none ? min(request.steps, previews > 0 ? 3 : 2) : request.steps
-    let rest = request.steps - walked
+    let walked = request.cache == .none ? min(stepsLeft, previews > 0 ? 3 : 2) : request.steps
+    var rest = request.steps - first - walked
+    // Nothing that a cache sees is small in a plan: where it decides by that alone, steps are alike sooner or later.
+    let endsWhenSteady = request.cache.decidesByChange && previews == 0 && !setting.comparesWithoutCache
     var (work, last, previewWork) = (OperationCounts(), OperationCounts(), OperationCounts())
     var latents = noise
     keepLatents(latents)
@@ -50,11 +60,18 @@ extension PlanWalk {
       (held, before) = (memory.statistics, all.statistics)
       // The last step finds all others' latents where they are kept.
       if step == walked - 1 { for _ in 0..<rest { keepLatents(memory.tensor(latentShape)) } }
-      latents = try self.step(step, latents, guidance, rotary, caches)
+      let (previous, most) = (last.calls, memory.statistics.peakBytes)
+      latents = try self.step(first + step, latents, guidance, rotary, caches)
       keepLatents(latents)
       last = backend.journal.take()
-      work.add(last)
+      if first + step >= done { work.add(last) }
       try requireRoom()
+      if endsWhenSteady && step > max(4, done), last.calls == previous,
+        memory.statistics.peakBytes == most, memory.statistics.pool.bytesInUse == held.pool.bytesInUse
+      {
+        rest = request.steps - 1 - step
+        break
+      }
       if caches.allSatisfy(\.skipped) { skippedStep = last } else { denseStep = last }
       if previews > 0 && (step == walked - 2 || walked == 1) {
         try drawPreview()
@@ -67,11 +84,11 @@ extension PlanWalk {
     work.add(last, times: rest)
     work.add(previewWork, times: previews)
     end(
-      .denoise, units: request.steps, work: work, read: memory.statistics.weightBytesRead + rest * read,
+      .denoise, units: stepsLeft, work: work, read: memory.statistics.weightBytesRead + rest * read,
       new: rest * newBytes, sent: (perStep.bytesSent * rest, perStep.messages * rest))
     try requireRoom()
     caches = []
-    if request.cache != .none && skippedStep == nil {
+    if request.cache != .none && skippedStep == nil && !asksForFitAlone {
       skippedStep = try skippedStepAlone(guidance, rotary)
       // No run has these steps: their blocks are not kept.
       memory.trim()
@@ -121,7 +138,7 @@ extension PlanWalk {
 
   private var previewCount: Int {
     guard let interval = setting.previewInterval, !isComparison else { return 0 }
-    return (request.steps + interval - 1) / interval
+    return (stepsLeft + interval - 1) / interval
   }
 
   /// Decodes what a picture on the way is fitted to.

@@ -27,11 +27,14 @@ struct PlanWalk {
   private(set) var stages: [RunPlan.Stage] = []
   var denseStep = OperationCounts()
   var skippedStep: OperationCounts?
-  /// What stays in memory to the end of the run, for a comparison.
+  /// What stays in memory to the end of the run: the noise, and what a comparison needs.
   var kept: [Tensor] = []
   private(set) var isComparison = false
   private var sentBefore = CommunicationStatistics()
   private var systemBytesBefore = 0
+
+  /// Those of the run that are still to be done. A comparison begins at the noise.
+  var stepsLeft: Int { request.steps - (isComparison ? 0 : min(setting.stepsDone, request.steps)) }
 
   /// The transformer's; all share its memory and its journal.
   var backend: any PlanningBackend { backends.transformer }
@@ -60,6 +63,9 @@ struct PlanWalk {
     transformer = networks.transformer.network
     backend.memory.book(programBytes)
   }
+
+  /// Whether the walk only finds out if the run fits.
+  var asksForFitAlone: Bool { most.host < .max || most.device < .max }
 
   /// Ends a walk whose run does not fit.
   struct Excess: Error {}

@@ -63,6 +63,8 @@ public struct PlanSetting: Sendable, Hashable {
   public var sharesTiles = true
   /// Whether frames stay in memory until the end, for a file of frames or a comparison.
   public var keepsFrames = false
+  /// Steps that a run which goes on has behind it.
+  public var stepsDone = 0
   /// Steps between two previews; nil for none.
   public var previewInterval: Int?
   /// Whether the video is made again without cache, and both are compared: frames and the latents of all steps.

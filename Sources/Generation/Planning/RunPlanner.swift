@@ -57,9 +57,11 @@ public final class RunPlanner {
     var walk = try PlanWalk(
       networks, on: makeBackends(setting.windowBytes != nil), request: requests[0], setting: setting,
       programBytes: programBytes, most: bytes)
-    try walk.encode(requests.map { try texts(of: $0) })
-    try walk.preparePreviews()
-    try walk.loadTransformer()
+    if walk.stepsLeft > 0 {
+      try walk.encode(requests.map { try texts(of: $0) })
+      try walk.preparePreviews()
+      try walk.loadTransformer()
+    }
     try walk.makeVideo()
     if setting.comparesWithoutCache {
       try walk.beginComparison()

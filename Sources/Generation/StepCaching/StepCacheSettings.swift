@@ -11,6 +11,14 @@ public enum StepCacheSettings: Sendable, Hashable {
   case easyCache(EasyCache.Options)
   case magCache(MagCache.Options)
 
+  /// Whether steps are skipped by how much changes alone, whatever their numbers.
+  public var decidesByChange: Bool {
+    switch self {
+    case .teaCache, .ascendTeaCache, .firstBlockCache, .easyCache: true
+    case .none, .taylorSeer, .magCache: false
+    }
+  }
+
   /// The names of all rules, as `--cache` takes them.
   public static let methods = ["none", "teacache", "teacache-ascend", "fbcache", "taylorseer", "easycache", "magcache"]
 

@@ -11,7 +11,10 @@ extension Forecaster {
         "this fits, with \(ByteCount.text(limit.tightest(proposal.plan).found)): "
         + ProposedCommand(proposal, insteadOf: request).description
     } else {
-      remedy = "nothing that this checkpoint makes fits; give it more memory, or --force"
+      remedy =
+        goesOn
+        ? "a run that goes on keeps its size: give it more memory, or --force"
+        : "nothing that this checkpoint makes fits; give it more memory, or --force"
     }
     let (bound, found, stage) = limit.tightest(plan)
     return RequestError(

@@ -13,6 +13,8 @@ final class Forecaster {
   private let offloads: Bool
   private let setting: PlanSetting
   private let crowding: HostCrowding
+  /// Whether the run goes on with a saved one: what defines it cannot change.
+  let goesOn: Bool
 
   /// Weights read ahead of their use: about a block of the 13 B network in bfloat16, less where memory is short.
   static let windows = [512 << 20, 256 << 20, 128 << 20, 64 << 20, 32 << 20, 16 << 20]
@@ -20,10 +22,12 @@ final class Forecaster {
   /// - Parameters:
   ///   - setting: the layout of ranks and what stays in memory; the window is chosen here.
   ///   - crowding: how the ranks of a host share its cores.
+  ///   - goesOn: whether the run goes on with a saved one.
   init(
     _ model: ModelFolder, planning: DevicePlanning, setting: PlanSetting, limit: MemoryLimit, offloads: Bool,
-    crowding: HostCrowding
+    crowding: HostCrowding, goesOn: Bool
   ) throws {
+    self.goesOn = goesOn
     (self.planning, self.setting, self.limit, self.offloads) = (planning, setting, limit, offloads)
     // What computes on a card of its own takes no turns.
     self.crowding = planning.memory == nil ? crowding : HostCrowding(ranks: 1, threads: 1, cores: 1)
@@ -67,6 +71,9 @@ final class Forecaster {
 
   func fits(_ plan: RunPlan) -> Bool { limit.allows(plan) }
 
+  /// What a proposal leaves free: no two processes of this program have the same pages in memory.
+  private static let spare = 4 << 20
+
   // MARK: Time
 
   /// What the plan comes to on this machine.
@@ -97,45 +104,89 @@ final class Forecaster {
     var plan: RunPlan
   }
 
-  /// The nearest setting that fits: tiling, then fewer frames, then a smaller size, then more ranks. Nil where none does.
+  /// The nearest setting that fits: tiling, then without a step cache, then fewer frames, then a smaller size or a picture, then
+  /// more ranks. Nil where none does.
   func proposal(for requests: [GenerationRequest], heads: Int) throws -> Proposal? {
+    let cache = requests[0].cache
+    guard let found = try uncachedProposal(for: requests, heads: heads) else { return nil }
+    if cache == .none || found.request.cache != .none { return found }
+    // What was found without a step cache, in a few steps, may have room for it.
+    var cached = requests
+    for index in cached.indices {
+      cached[index].cache = cache
+      cached[index].vaeTiling = found.request.vaeTiling
+      (cached[index].height, cached[index].width) = (found.request.height, found.request.width)
+      cached[index].frames = found.request.frames
+    }
+    return try attempt(cached, ranks: found.ranks, heads: heads) ?? found
+  }
+
+  /// The plan of changed requests, in as little memory as they need, if it fits.
+  private func attempt(_ requests: [GenerationRequest], ranks: Int?, heads: Int) throws -> Proposal? {
+    let layout = ranks.map { count in
+      let sharing = setting.splitsGuidance ? count / 2 : count
+      return RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads).layout
+    }
+    var lean = leanest(layout)
+    if requests[0].cache == .none { lean.comparesWithoutCache = false }
+    let most = (host: limit.host.bytes, device: limit.device?.bytes ?? .max)
+    guard let plan = try planner.plan(requests, setting: lean, within: most),
+      fits(plan.adding(programBytes: Self.spare))
+    else { return nil }
+    return Proposal(request: requests[0], ranks: ranks, plan: plan)
+  }
+
+  private func uncachedProposal(for requests: [GenerationRequest], heads: Int) throws -> Proposal? {
     /// The proposal with a changed first request, if it fits.
     func attempt(_ ranks: Int? = nil, _ change: (inout GenerationRequest) -> Void) throws -> Proposal? {
       var changed = requests
       for index in changed.indices { change(&changed[index]) }
-      let layout = ranks.map { count in
-        let sharing = setting.splitsGuidance ? count / 2 : count
-        return RankLayout.automatic(ranks: sharing, ranksPerHost: sharing, heads: heads).layout
-      }
-      let most = (host: limit.host.bytes, device: limit.device?.bytes ?? .max)
-      let plan = try planner.plan(changed, setting: leanest(layout), within: most)
-      return plan.flatMap { fits($0) ? Proposal(request: changed[0], ranks: ranks, plan: $0) : nil }
+      return try self.attempt(changed, ranks: ranks, heads: heads)
     }
     let request = requests[0]
-    if !request.vaeTiling, let tiled = try attempt(nil, { $0.vaeTiling = true }) { return tiled }
+    func attemptMoreRanks() throws -> Proposal? {
+      for ranks in [2, 4, 8, 16] where ranks > setting.ranks {
+        if let found = try attempt(ranks, { ($0.vaeTiling, $0.cache) = (true, goesOn ? $0.cache : .none) }) {
+          return found
+        }
+      }
+      return nil
+    }
+    if !request.vaeTiling,
+      let tiled = try attempt(nil, { ($0.vaeTiling, $0.cache) = (true, goesOn ? $0.cache : .none) })
+    {
+      return tiled
+    }
+    if goesOn { return try attemptMoreRanks() }
+    if request.cache != .none,
+      let without = try attempt(nil, { ($0.vaeTiling, $0.cache) = (true, .none) })
+    {
+      return without
+    }
     // The most frames: a picture must fit for any number to.
     let fewer = try largest((request.frames - 1) / 4) { n in
-      try attempt { ($0.vaeTiling, $0.frames) = (true, 4 * n + 1) }
+      try attempt { ($0.vaeTiling, $0.frames, $0.cache) = (true, 4 * n + 1, .none) }
     }
     if let fewer { return fewer }
     // The largest size of the same proportions, of a picture if need be.
     let sides = max(min(request.roundedHeight, request.roundedWidth) / 16, 1)
-    for frames in [request.frames, 1] {
-      let found = try largest(sides) { side in
+    let smaller = try [request.frames, 1].compactMap { frames in
+      try largest(sides) { side in
         try attempt { changed in
           let scale = Double(max(side, 1)) / Double(sides)
           changed.vaeTiling = true
+          changed.cache = .none
           changed.frames = frames
           changed.height = max(Int(Double(request.roundedHeight) * scale) / 16 * 16, 16)
           changed.width = max(Int(Double(request.roundedWidth) * scale) / 16 * 16, 16)
         }
       }
-      if let found { return found }
     }
-    for ranks in [2, 4, 8, 16] where ranks > setting.ranks {
-      if let found = try attempt(ranks, { $0.vaeTiling = true }) { return found }
+    // Whichever shows more.
+    func pixels(_ proposal: Proposal) -> Int {
+      proposal.request.frames * proposal.request.roundedHeight * proposal.request.roundedWidth
     }
-    return nil
+    return try smaller.max { pixels($0) < pixels($1) } ?? attemptMoreRanks()
   }
 
   /// The proposal for the largest number below `count` that has one, where smaller numbers need less.

@@ -11,6 +11,7 @@ extension GeneratePlan {
     setting.splitsGuidance = sharing.splitsGuidance
     setting.sharesTiles = sharing.sharesTiles
     setting.keepsFrames = command.keepsFrames
+    setting.stepsDone = resumed?.run.state.step ?? 0
     setting.previewInterval = previewInterval
     setting.comparesWithoutCache = command.cache.measureFidelity
     let planning: DevicePlanning
@@ -25,12 +26,15 @@ extension GeneratePlan {
     let offloads = try planning.memory == nil ? command.running.offloads(model) : command.running.useCpuOffload
     let crowding = session.hosts.crowding(of: session.group.rank, threads: threads)
     let forecaster = try Forecaster(
-      model, planning: planning, setting: setting, limit: limit, offloads: offloads, crowding: crowding)
+      model, planning: planning, setting: setting, limit: limit, offloads: offloads, crowding: crowding,
+      goesOn: resumed != nil)
     let plan = try forecaster.plan(requests)
-    if !forecaster.fits(plan) && !command.memory.force {
+    func require(_ plan: RunPlan) throws {
+      if forecaster.fits(plan) || command.memory.force { return }
       let heads = try model.transformerNetwork().transformerConfiguration().headCount
       throw try forecaster.refusal(plan, requests, heads: heads, limit: limit)
     }
+    try require(plan)
     if let window = plan.setting.windowBytes {
       readAhead = WeightReadAhead(windowBytes: window)
       let place = planning.memory == nil ? "on disk" : "with the host"
@@ -38,6 +42,8 @@ extension GeneratePlan {
     }
     // Long runs are worth a second of timing, by the rank that says it: times taken by all at once are not those of one.
     let forecast = try forecaster.forecast(plan, requests) { session.isFirst ? min(0.02 * $0, 2) : 0 }
+    // Timing has made the program larger.
+    try require(forecast.plan)
     notes.append(forecast.line)
     if let warning = forecast.crowding.warning { notes.append(warning) }
     self.forecast = forecast

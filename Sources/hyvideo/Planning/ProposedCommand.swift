@@ -11,6 +11,12 @@ struct ProposedCommand: CustomStringConvertible {
     "--recalibrate": 0, "--ulysses-degree": 1, "--ring-degree": 1, "--force": 0,
     "--dry-run": 0,
   ]
+  /// Flags of step caches, for a proposal without one.
+  private static let cacheFlags = [
+    "--cache": 1, "--cache-option": 1, "--teacache": 0, "--rel_l1_thresh": 1, "--fidelity-budget": 1,
+    "--calibration": 1,
+    "--measure-fidelity": 0,
+  ]
 
   /// - Parameter proposal: what is to differ from `request`.
   init(
@@ -20,10 +26,12 @@ struct ProposedCommand: CustomStringConvertible {
     var rest = arguments.dropFirst()
     if let command = rest.first, !command.hasPrefix("-") { rest = rest.dropFirst() }
     let changesRanks = proposal.ranks != nil
+    let dropsCache = request.cache != .none && proposal.request.cache == .none
+    let replaced = dropsCache ? Self.replaced.merging(Self.cacheFlags) { $1 } : Self.replaced
     while let argument = rest.popFirst() {
       let name = String(argument.prefix { $0 != "=" })
       let isRankFlag = ["--ranks", "--ulysses-degree", "--ring-degree"].contains(name)
-      guard let count = Self.replaced[name], changesRanks || !isRankFlag else {
+      guard let count = replaced[name], changesRanks || !isRankFlag else {
         kept.append(argument)
         continue
       }
@@ -32,6 +40,8 @@ struct ProposedCommand: CustomStringConvertible {
     }
     let new = proposal.request
     kept += ["--video-size", "\(new.roundedHeight)", "\(new.roundedWidth)", "--video-length", "\(new.frames)"]
+    if new.vaeTiling != request.vaeTiling { kept.append("--vae-tiling") }
+    if dropsCache { kept += ["--cache", "none"] }
     if let ranks = proposal.ranks { kept += ["--ranks", "\(ranks)"] }
     let hasPrompt = kept.contains {
       ["--prompt", "--prompt-file", "--resume"].contains(String($0.prefix { $0 != "=" }))
