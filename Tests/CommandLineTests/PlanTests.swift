@@ -113,6 +113,14 @@ import Testing
     let seconds = times.compactMap { Double($0.drop { $0 != "m" }.dropFirst().dropLast()) }
     #expect(
       times.allSatisfy { $0.hasPrefix("0m") } && seconds.count == 2 && seconds.reduce(0, +) < 1, "\(refused.output)")
+    // A step cache is given up before frames are; where it has no part in what is too large, it stays.
+    for (cache, stays) in [("taylorseer", false), ("easycache", true)] {
+      let cached = try run(
+        ["generate", "--model", model, "--prompt", prompt, "--video-size", "720", "1280", "--video-length", "129"]
+          + ["--memory-limit", "14GB", "--cache", cache, "--output", folder.path("a.mp4")], folder)
+      #expect(cached.errorLine.contains("--cache none") == !stays, "\(cached.errors)")
+      #expect(cached.errorLine.contains("--video-size 720 1280 --video-length 97"), "\(cached.errors)")
+    }
     // The command begins to run; with these weights it would take days.
     let words = refused.errorLine.components(separatedBy: "hyvideo generate ").last ?? ""
     let process = try Program.start(
@@ -137,6 +145,27 @@ import Testing
     try shell.run()
     shell.waitUntilExit()
     return shell.terminationStatus
+  }
+
+  @Test func `a saved run that does not fit is not proposed another size, and its rest is planned`() throws {
+    let folder = TemporaryFolder()
+    let saved = folder.path("a.run.safetensors")
+    let process = try Program.start(
+      ["generate", "--prompt", prompt, "--infer-steps", "400", "--video-length", "5", "--checkpoint-every", "1"]
+        + ["--output", folder.path("a.mp4")], environment: ["XDG_CACHE_HOME": folder.path("cache")])
+    while process.isRunning && !FileManager.default.fileExists(atPath: saved) { Thread.sleep(forTimeInterval: 0.002) }
+    kill(process.processIdentifier, SIGTERM)
+    process.waitUntilExit()
+    let refused = try run(["generate", "--resume", saved, "--memory-limit", "20MB"], folder)
+    #expect(refused.status == 64 && !refused.errorLine.contains("--video-"), "\(refused.errors)")
+    #expect(refused.errorLine.contains("keeps its size"), "\(refused.errors)")
+
+    let resumed = try run(["generate", "--resume", saved, "--report", folder.path("report.json")], folder)
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    let report = try JSONValue(contentsOf: folder.path("report.json")).object
+    let denoise = try #require(stages(report?["plan"]).first { $0["name"]?.string == "denoise" })
+    #expect(denoise["units"]?.int == report?["steps"]?.array?.count, "\(denoise)")
+    #expect(denoise["units"]?.int ?? 400 < 400)
   }
 
   @Test func `force starts a run that is planned not to fit`() throws {

@@ -59,8 +59,10 @@ import Testing
   }
 
   @Test func `kept times that cannot be are not taken`() throws {
-    let operation = #"{"kind": "activate", "extents": [10], "format": ""}"#
-    func times(_ entry: String, newMemory: String = "1e-9") throws -> OperationTimes {
+    func times(
+      _ entry: String, newMemory: String = "1e-9", kind: String = "activate", extents: String = "[1000000]"
+    ) throws -> OperationTimes {
+      let operation = #"{"kind": "\#(kind)", "extents": \#(extents), "format": ""}"#
       let text = """
         {"provenance": {"version": "1", "device": "cpu", "processor": "none", "threads": 1},
          "timings": [{"operation": \(operation), \(entry)}], "newMemorySecondsPerByte": \(newMemory)}
@@ -72,5 +74,29 @@ import Testing
     #expect(try times(#""seconds": 1, "startSeconds": -2"#).timings.isEmpty)
     #expect(try times(#""seconds": 1, "startSeconds": 2"#, newMemory: "-1").newMemorySecondsPerByte == nil)
     #expect(throws: (any Error).self) { try times(#""seconds": 1"#) }
+    for entry in [#""seconds": 1e19, "startSeconds": 0"#, #""seconds": 1, "startSeconds": 1e308"#] {
+      #expect(try times(entry).timings.isEmpty)
+    }
+    #expect(try times(#""seconds": 1, "startSeconds": 2"#, newMemory: "1e300").newMemorySecondsPerByte == nil)
+    let good = #""seconds": 1e-4, "startSeconds": 0"#
+    for extents in ["[]", "[1, 2]", "[-1]", "[4611686018427387904]"] {
+      #expect(try times(good, extents: extents).timings.isEmpty, "\(extents)")
+    }
+    #expect(try times(good, kind: "linear", extents: "[1]").timings.isEmpty)
+    #expect(try times(good, kind: "linear", extents: "[1, 8, 8, 1, 0, 0, 0]").timings.count == 1)
+  }
+
+  /// Of a short stage beside a long one, too.
+  @Test func `stages that take a while are timed, each for itself`() throws {
+    let plan = try plan()
+    var (long, short) = (OperationCounts(), OperationCounts())
+    long.add(try #require(plan[.denoise]).work, times: 10_000_000)
+    short.add(try #require(plan[.decode]).work, times: 1000)
+    var times = OperationTimes(provenance: provenance)
+    try times.measure([long, short], on: backend, forAtMost: 60)
+    for stage in [long, short] {
+      let (seconds, guessed) = times.seconds(of: stage)
+      #expect(seconds > 1 && guessed < 0.06 * seconds, "\(guessed) of \(seconds) s are guessed")
+    }
   }
 }

@@ -163,6 +163,43 @@ import Testing
     #expect(sent > 0.75 * attention && sent < 1.3 * (attention + gathered), "\(sent) for \(attention) and \(gathered)")
   }
 
+  @Test(arguments: ["none", "teacache", "taylorseer"])
+  func `a run that goes on is planned from where it is`(_ method: String) throws {
+    let (planner, model) = try planner()
+    var request = request(model, steps: 12)
+    request.cache = try StepCacheSettings(method: method)
+    let whole = try planner.plan([request], setting: PlanSetting())
+    func plan(done: Int) throws -> RunPlan {
+      var setting = PlanSetting()
+      setting.stepsDone = done
+      return try planner.plan([request], setting: setting)
+    }
+    let rest = try plan(done: 9)
+    #expect(rest[.denoise]?.units == 3 && whole[.denoise]?.units == 12)
+    func operations(_ plan: RunPlan) -> Double { plan[.denoise]?.work.total.operations ?? 0 }
+    let skipped = rest.skippedStep?.total.operations ?? 0
+    #expect(operations(rest) <= 3 * rest.denseStep.total.operations && operations(rest) >= 3 * skipped)
+    if method != "taylorseer" { #expect(abs(operations(rest) / operations(whole) - 0.25) < 1e-9) }
+    // Where all steps are done, nothing is read but what decodes.
+    #expect(try plan(done: 12).stages.map(\.stage) == [.loadDecoder, .decode])
+  }
+
+  /// Steps that a cache decides by what changes are planned until they are alike.
+  @Test(arguments: ["teacache", "fbcache", "easycache"])
+  func `fifty steps with a cache are ten times five`(_ method: String) throws {
+    let (planner, model) = try planner()
+    func operations(steps: Int) throws -> (Double, held: Int) {
+      var request = request(model, steps: steps)
+      request.cache = try StepCacheSettings(method: method)
+      let stage = try #require(try planner.plan([request], setting: PlanSetting())[.denoise])
+      return (stage.work.total.operations, stage.tensorBytes)
+    }
+    let (twenty, held) = try operations(steps: 20)
+    let (fifty, more) = try operations(steps: 50)
+    #expect(abs(fifty / twenty - 2.5) < 0.01, "\(fifty) and \(twenty)")
+    #expect(held == more)
+  }
+
   @Test func `previews and a comparison without cache are planned`() throws {
     let (planner, model) = try planner()
     var request = request(model, steps: 6)
