@@ -96,6 +96,20 @@ import Testing
       text.status == 0 && text.output.contains("denoise") && text.output.contains("seed \(report["seed"].summary)"))
   }
 
+  @Test(arguments: ["1e300", "-1e300", "-1", "1e9", "5e-324", "0"])
+  func `numbers that no run has are shown as they are`(_ number: String) throws {
+    let folder = TemporaryFolder()
+    let step = "{\"index\": 9223372036854775807, \"seconds\": \(number), \"cache_change\": 1, \"cache_limit\": 2}"
+    try """
+    {"settings": {"prompt": "A red ball."}, "seconds": \(number), "steps": [\(step)],
+     "stages": [{"name": "denoise", "seconds": \(number), "peak_rss_bytes": \(number)}]}
+    """.write(toFile: folder.path("a.json"), atomically: true, encoding: .utf8)
+    let text = try Program.run(["report", folder.path("a.json")])
+    #expect(text.status == 0 && text.output.contains("denoise  "), "\(text.errors)")
+    let page = try Program.run(["report", folder.path("a.json"), "--html"])
+    #expect(page.status == 0 && page.output == folder.path("a.html") + "\n", "\(page.errors)")
+  }
+
   @Test func `what is no report is refused`() throws {
     let folder = TemporaryFolder()
     try "{\"a\": 1}".write(toFile: folder.path("other.json"), atomically: true, encoding: .utf8)
