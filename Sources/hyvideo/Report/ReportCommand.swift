@@ -46,9 +46,7 @@ struct ReportCommand: ParsableCommand {
       }
     }
     let contents = ReportPage(report: value, frames: frames, video: video).html
-    do { try Data(contents.utf8).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw CheckpointError.unwritable(file: path, reason: "the system refused it")
-    }
+    try FileSystem.write(Array(contents.utf8), to: path)
     try Console.result(path)
   }
 

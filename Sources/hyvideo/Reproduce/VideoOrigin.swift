@@ -107,6 +107,6 @@ struct VideoOrigin {
   static func write(_ metadata: [String: String], toFolder folder: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try encoder.encode(metadata).write(to: URL(fileURLWithPath: "\(folder)/\(fileName)"), options: .atomic)
+    try FileSystem.write([UInt8](encoder.encode(metadata)), to: FileSystem.join(folder, fileName))
   }
 }
