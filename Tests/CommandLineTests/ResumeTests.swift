@@ -154,7 +154,7 @@ import Testing
   private func generate(filesUpTo bytes: Int, _ arguments: [String]) throws -> Program.Result {
     try Program.run(
       program: "/bin/sh",
-      ["-c", "trap '' XFSZ; ulimit -f \(bytes / 512); exec \"$0\" \"$@\"", Program.path, "generate"] + arguments)
+      ["-c", "ulimit -f \(bytes / 512); exec \"$0\" \"$@\"", Program.path, "generate"] + arguments)
   }
 
   @Test func `a full disk costs what does not fit on it, and no latents`() throws {
@@ -177,6 +177,25 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: folder.path("a.run.safetensors")))
     try finish(failed)
     #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `a report that does not fit on the disk costs no video, and a status`() throws {
+    let folder = TemporaryFolder()
+    // Profile and report are larger than this, each video smaller.
+    let result = try generate(
+      filesUpTo: 6 << 10,
+      [
+        "--prompt", "A red ball.", "--seed", "1", "--infer-steps", "20", "--video-length", "1", "--num-videos", "2",
+        "--output", folder.path("a.mp4"), "--report", folder.path("a.json"), "--profile", folder.path("p.json"),
+      ])
+    #expect(result.status == 1, "\(result.errors)")
+    #expect(result.output == "\(folder.path("a_0.mp4"))\n\(folder.path("a_1.mp4"))\n")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root).sorted() == ["a_0.mp4", "a_1.mp4"])
+    for file in ["a_0.json", "a_1.json"] {
+      #expect(result.errorLine.contains(folder.path(file)), "\(file): \(result.errors)")
+    }
+    #expect(result.errors.components(separatedBy: "File too large").count >= 5, "\(result.errors)")
+    #expect(result.errors.contains("warning: no profile: ") && !result.errors.contains("NSCocoaErrorDomain"))
   }
 
   @Test(arguments: [4, 8])
