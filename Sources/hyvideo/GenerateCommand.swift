@@ -87,6 +87,7 @@ struct GenerateCommand: ParsableCommand {
       let plan = try RefusedBeforeWork.checking {
         var command = self
         let saved = try running.resume.map(SavedRun.init(contentsOf:))
+        if let saved, let path = running.resume { try NonFiniteLatents.check(saved, path: path) }
         if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
         var plan = try GeneratePlan(command, resuming: saved, session: session)
         try plan.foresee(command, session: session)
@@ -112,6 +113,11 @@ struct GenerateCommand: ParsableCommand {
     let state = plan.resumed?.run.state
     try begin(job, plan: plan, pipeline: pipeline, observer: observer, saver: saver)
     let latents = try saver.rescuing { try denoise(state) }
+    do { try NonFiniteLatents.check(latents, wasChecked: !running.noCheck) } catch {
+      // Nobody can go on from what is saved.
+      saver.remove()
+      throw error
+    }
 
     // What comes after a whole video may fail, and others may wait for the video.
     var printed: Result<Void, any Error>?

@@ -198,6 +198,29 @@ import Testing
     #expect(result.errors.contains("warning: no profile: ") && !result.errors.contains("NSCocoaErrorDomain"))
   }
 
+  @Test func `a saved run whose latents are no numbers is refused by its name`() throws {
+    let folder = TemporaryFolder()
+    let saved = try savedRun(folder)
+    let file = try Checkpoint(path: saved)
+    let latents = try #require(file["latents"]).tensor
+    let broken = Tensor(repeating: .nan, shape: latents.shape)
+    let hash = broken.floats().withUnsafeBytes { CheckpointDigest.sha256(of: $0) }
+    let old = latents.floats().withUnsafeBytes { CheckpointDigest.sha256(of: $0) }
+    func digest(_ text: String) -> String { Array(text.utf8).withUnsafeBytes { CheckpointDigest.sha256(of: $0) } }
+    // The file says of itself what is in it.
+    let sums = [old, hash].map { digest("latents \(latents) \($0)") }
+    let run = try #require(file.metadata["run"])
+    #expect(run.contains(sums[0]))
+    let changed = run.replacing(sums[0], with: sums[1])
+    try SafetensorsWriter.write(
+      [("latents", broken)],
+      metadata: file.metadata.merging(["run": changed, "run_sha256": digest(changed)]) { $1 }, to: saved)
+    let result = try Program.run(["generate", "--resume", saved])
+    #expect(result.status == 64, "\(result.errors)")
+    #expect(result.errorLine.contains("latents are not numbers: \(saved)"), "\(result.errors)")
+    #expect(FileManager.default.fileExists(atPath: saved))
+  }
+
   @Test(arguments: [4, 8])
   func `a video whose end does not fit on the disk is no video`(_ kilobytes: Int) throws {
     let folder = TemporaryFolder()
