@@ -65,7 +65,7 @@ struct GenerateCommand: ParsableCommand {
     _ plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver, unwritten: inout UnwrittenFiles
   ) throws {
     if let (_, run) = plan.resumed, let job = plan.jobs.first, run.state.step == job.request.steps {
-      observer.note("all \(run.state.step) steps are done: only decoding is left")
+      observer.note("every step is done: only decoding is left")
       try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: nil, unwritten: &unwritten) { _ in
         try observer.latentsDidChange(run.state.latents, step: run.state.step)
         try observer.stateDidChange(step: run.state.step, of: run.state.step) { run.state }

@@ -171,7 +171,8 @@ struct GeneratePlan {
     var notes: [String] = []
     if let first = requests.first, first.height != first.roundedHeight || first.width != first.roundedWidth {
       notes.append(
-        "\(first.height)x\(first.width) is rounded up to \(first.roundedHeight)x\(first.roundedWidth), multiples of 16")
+        VideoSize.text(height: first.height, width: first.width) + " is rounded up to "
+          + VideoSize.text(height: first.roundedHeight, width: first.roundedWidth) + ", multiples of 16")
     }
     return (requests, notes)
   }

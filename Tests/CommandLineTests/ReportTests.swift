@@ -94,6 +94,9 @@ import Testing
     let text = try Program.run(["report", folder.path("a.json")])
     #expect(
       text.status == 0 && text.output.contains("denoise") && text.output.contains("seed \(report["seed"].summary)"))
+    // Height first, as the flags have it.
+    #expect(
+      text.output.contains("\n5 frames of 96x128, 12 steps") && page.contains("<dd>96x128</dd>"), "\(text.output)")
   }
 
   @Test(arguments: ["1e300", "-1e300", "-1", "1e9", "5e-324", "0"])

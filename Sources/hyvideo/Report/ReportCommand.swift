@@ -72,8 +72,9 @@ struct ReportText {
     let skipped = steps.count { $0["skipped"].bool == true }
     var lines = [
       settings["prompt"].string ?? "",
-      "\(settings["width"].summary)x\(settings["height"].summary), \(settings["frames"].summary) frames, "
-        + "\(settings["steps"].summary) steps\(skipped > 0 ? " (\(skipped) skipped by \(settings["cache"].string ?? ""))" : ""), "
+      VideoSize.text(
+        frames: settings["frames"].int ?? 0, height: settings["height"].int ?? 0, width: settings["width"].int ?? 0)
+        + ", \((settings["steps"].int ?? 0).counted("step"))\(skipped > 0 ? " (\(skipped) skipped by \(settings["cache"].string ?? ""))" : ""), "
         + "seed \(report["seed"].summary), version \(report["version"].string ?? "")",
       "checkpoint \(report["checkpoint_sha256"].string ?? "")", "",
     ]

@@ -55,7 +55,7 @@ struct ReportPage {
     let skipped = steps.count { $0["skipped"].bool == true }
     let seconds = report["seconds"].double ?? stages.reduce(0) { $0 + ($1["seconds"].double ?? 0) }
     var facts = [
-      ("size", "\(settings["width"].summary) × \(settings["height"].summary)"),
+      ("size", VideoSize.text(height: settings["height"].int ?? 0, width: settings["width"].int ?? 0)),
       ("frames", "\(settings["frames"].summary) at \(settings["frames_per_second"].summary)/s"),
       ("steps", settings["steps"].summary + (skipped > 0 ? " (\(skipped) skipped)" : "")),
       ("seed", report["seed"].summary),
@@ -119,7 +119,8 @@ struct ReportPage {
       parts.append(
         "<figure class=\"wide\"><h3>What \(method) compared, and its limit</h3>"
           + ReportCharts.line(
-            decisions, steps: (steps.last.map(Self.index) ?? 0) + 1, title: "Estimated change at each step and the limit")
+            decisions, steps: (steps.last.map(Self.index) ?? 0) + 1,
+            title: "Estimated change at each step and the limit")
           + "<p class=\"key\"><i class=\"below\"></i>below the limit: skipped <i class=\"above\"></i>computed</p></figure>"
       )
     }

@@ -137,12 +137,13 @@ struct ReproduceCommand: ParsableCommand {
     let digests = try [video, path].map { try Self.digests(of: VideoReader(path: $0, ffmpeg: ffmpeg)) }
     let differing = zip(digests[0], digests[1]).enumerated().filter { $1.0 != $1.1 }.map(\.offset)
     if differing.isEmpty && digests[0].count == digests[1].count {
-      return Console.error("identical: all \(digests[0].count) frames of \(video)\n")
+      let count = digests[0].count
+      return Console.error("identical: \(count > 1 ? "all " : "")\(count.counted("frame")) of \(video)\n")
     }
     let first = differing.first.map { ", the first is frame \($0 + 1)" } ?? ""
     let comparison = ShellCommand.line(["hyvideo", "compare", video, path])
     let text =
-      "\(differing.count) of \(digests[0].count) frames differ\(first) (\(digests[1].count) were made); see \(comparison)"
+      "\(differing.count) of \(digests[0].count.counted("frame")) \(differing.count == 1 ? "differs" : "differ")\(first) (\(digests[1].count) were made); see \(comparison)"
     if force { return Console.error("warning: \(text)\n") }
     throw NotReproduced(text: text)
   }
