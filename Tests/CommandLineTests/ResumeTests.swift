@@ -88,6 +88,7 @@ import Testing
       (["--flow-shift", "2"], "--flow-shift"),
       (["--prompt", "A blue square."], "--prompt"), (["--video-size", "64", "80"], "--video-size"),
       (["--num-videos", "2"], "--num-videos"), (["--checkpoint-every", "-1"], "--checkpoint-every"),
+      (["--cache", "fbcache"], "--cache: expected --cache none, found --cache fbcache --cache-option rel_l1_thresh="),
     ] {
       let result = try Program.run(["generate", "--resume", saved] + flags)
       #expect(result.status == 64 && result.errorLine.contains(word), "\(flags): \(result.errors)")
