@@ -15,7 +15,7 @@ enum ComparisonInput {
       self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.find()))
       return
     }
-    let file = try Checkpoint(path: path)
+    let file = try WrittenFile.tensors.reading(path) { try Checkpoint(path: $0) }
     if let video = file["video"]?.tensor {
       guard video.shape.rank == 5, video.shape[0] == 1, video.shape[1] == 3, video.dtype.isFloatingPoint,
         video.count > 0

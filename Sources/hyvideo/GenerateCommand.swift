@@ -86,7 +86,7 @@ struct GenerateCommand: ParsableCommand {
     var (plan, paths) = try session.agree {
       let plan = try RefusedBeforeWork.checking {
         var command = self
-        let saved = try running.resume.map(SavedRun.init(contentsOf:))
+        let saved = try running.resume.map { try WrittenFile.run.reading($0, SavedRun.init(contentsOf:)) }
         if let saved, let path = running.resume { try NonFiniteLatents.check(saved, path: path) }
         if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
         var plan = try GeneratePlan(command, resuming: saved, session: session)

@@ -210,7 +210,7 @@ struct GeneratePlan {
   }
 
   private static func initialNoise(_ path: String) throws -> Tensor {
-    guard let tensor = try Checkpoint(path: path)["latents"]?.tensor else {
+    guard let tensor = try WrittenFile.noise.reading(path, { try Checkpoint(path: $0)["latents"]?.tensor }) else {
       throw RequestError(
         "missing tensor", at: path, expected: "a tensor named latents", found: "none", remedy: "check --initial-noise")
     }

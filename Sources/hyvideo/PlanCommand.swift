@@ -39,7 +39,8 @@ struct PlanCommand: ParsableCommand {
   ) throws -> (report: ForecastReport, fits: Bool) {
     var command = generate
     try command.fillFromConfiguration()
-    if let saved = try command.running.resume.map(SavedRun.init(contentsOf:)) {
+    if let path = command.running.resume {
+      let saved = try WrittenFile.run.reading(path, SavedRun.init(contentsOf:))
       ResumedFlags.fill(&command, from: saved, ranks: command.ranks.ranks ?? 1)
     }
     if command.prompt.prompt == nil && command.prompt.promptFile == nil { command.prompt.prompt = typicalPrompt }

@@ -122,5 +122,11 @@ import Testing
       let result = try Program.run(["report"] + arguments, in: folder.root)
       #expect(result.status == 64 && result.errorLine.contains(word), "\(result.errors)")
     }
+    try "{\"a\": ".write(toFile: folder.path("half.json"), atomically: true, encoding: .utf8)
+    for (command, flag) in [(["report"], "--report"), (["profile", "summary"], "--profile")] {
+      let result = try Program.run(command + ["half.json"], in: folder.root)
+      #expect(result.status == 64 && result.errorLine.contains("half.json"), "\(result.errors)")
+      #expect(result.errorLine.contains(flag) && !result.errorLine.contains("download"), "\(result.errors)")
+    }
   }
 }

@@ -24,7 +24,7 @@ struct ReportCommand: ParsableCommand {
 
   func run() throws {
     let value = try RefusedBeforeWork.checking {
-      let value = try JSONValue(contentsOf: report)
+      let value = try WrittenFile.report.reading(report) { try JSONValue(contentsOf: $0) }
       guard value["settings"].object != nil, value["stages"].array != nil, value["steps"].array != nil else {
         throw RequestError(
           "no report", at: report, expected: "a file of hyvideo generate --report", found: value.summary,

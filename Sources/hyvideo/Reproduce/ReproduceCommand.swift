@@ -103,7 +103,8 @@ struct ReproduceCommand: ParsableCommand {
     if force { return }
     var digest: String?
     if let initialNoise {
-      guard let tensor = try Checkpoint(path: initialNoise)["latents"]?.tensor else {
+      guard let tensor = try WrittenFile.noise.reading(initialNoise, { try Checkpoint(path: $0)["latents"]?.tensor })
+      else {
         throw RequestError(
           "missing tensor", at: initialNoise, expected: "a tensor named latents", found: "none",
           remedy: "check --initial-noise")
