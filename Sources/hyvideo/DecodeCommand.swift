@@ -32,8 +32,10 @@ struct DecodeCommand: ParsableCommand {
       "Write the frames before quantization as safetensors, key video, float32 [1, 3, F, H, W].", valueName: "file"))
   var saveFrames: String?
 
+  @OptionGroup var progress: ProgressOptions
+
   func run() throws {
-    let observer = RunObserver()
+    let observer = RunObserver(try progress.style())
     let (decoder, latents, path, writer) = try RefusedBeforeWork.checking { try prepare(observer) }
     StopSignals.install()
     do {

@@ -84,12 +84,7 @@ struct GeneratePlan {
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
-    guard let progress = ProgressStyle(rawValue: command.running.progress) else {
-      throw RequestError(
-        "unknown progress", at: "--progress", expected: ProgressStyle.allCases.map(\.rawValue).joined(separator: ", "),
-        found: command.running.progress, remedy: "see hyvideo generate --help")
-    }
-    self.progress = progress
+    progress = try command.running.progress.style()
     previewInterval = command.running.preview
     if let interval = previewInterval {
       try Self.require((1...10_000).contains(interval), "invalid interval", "--preview", "1 to 10000", "\(interval)")

@@ -110,6 +110,7 @@ import Testing
     for name in ["bit.safetensors", "cut.safetensors", "whole.safetensors", "absent.safetensors"] {
       let result = try Program.run(["generate", "--resume", folder.path(name)])
       #expect(result.status == 64 && result.errorLine.contains(name), "\(result.errors)")
+      #expect(result.errorLine.contains("NAME.run.safetensors") && !result.errorLine.contains("download"))
     }
   }
 
@@ -341,7 +342,17 @@ import Testing
     }
     let missing = try Program.run(["decode", folder.path("good.safetensors")])
     #expect(missing.status == 64 && missing.errorLine.contains("--output"))
-    let good = try Program.run(["decode", folder.path("good.safetensors"), "--output", folder.path("frames/")])
+    try "text".write(toFile: folder.path("text.safetensors"), atomically: true, encoding: .utf8)
+    for name in ["absent", "text"] {
+      let result = try Program.run(["decode", folder.path("\(name).safetensors"), "--output", folder.path("a.mp4")])
+      #expect(result.errorLine.contains("--save-latents") && !result.errorLine.contains("download"), "\(result.errors)")
+    }
+    let decode = ["decode", folder.path("good.safetensors"), "--output", folder.path("frames/"), "--progress"]
+    let unknown = try Program.run(decode + ["bar"])
+    #expect(unknown.status == 64 && unknown.errorLine.contains("--progress"), "\(unknown.errors)")
+    let good = try Program.run(decode + ["json"])
     #expect(good.status == 0, "\(good.errors)")
+    let lines = good.errors.split(separator: "\n")
+    #expect(!lines.isEmpty && lines.allSatisfy { $0.hasPrefix("{\"") && $0.hasSuffix("}") }, "\(good.errors)")
   }
 }

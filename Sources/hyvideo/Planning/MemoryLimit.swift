@@ -39,7 +39,7 @@ struct MemoryLimit {
 
   /// What the flags say, else a process's share of what the host has, and what its device has.
   init(_ options: PlanOptions, processesOnHost: Int, for planning: DevicePlanning) {
-    if let given = options.memoryLimit {
+    if let given = options.limits.memoryLimit {
       host = Bound(bytes: given.bytes, source: "--memory-limit", kind: "")
     } else if !planning.isHere {
       host = .unknown
@@ -50,7 +50,7 @@ struct MemoryLimit {
         source: processesOnHost > 1 ? "a rank's share of \(available.source)" : available.source, kind: "")
     }
     device = planning.memory.map { memory in
-      let given = options.deviceMemoryLimit
+      let given = options.limits.deviceMemoryLimit
       return Bound(
         bytes: given?.bytes ?? memory.bytes, source: given == nil ? memory.source : "--device-memory-limit",
         kind: "of device memory ")

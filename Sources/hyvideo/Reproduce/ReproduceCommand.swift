@@ -25,6 +25,7 @@ struct ReproduceCommand: ParsableCommand {
   @Option(help: "Threads. Default: those that made the video; others may change last bits.") var threads: Int?
   @Option(help: ArgumentHelp("The noise that the video was started from, where it was a file's.", valueName: "file"))
   var initialNoise: String?
+  @OptionGroup(title: "Memory") var memory: MemoryOptions
   @Flag(help: "Go on with another checkpoint or other noise.") var force = false
   @Flag(help: "Print the command that makes the video, and do nothing.") var dryRun = false
 
@@ -56,6 +57,7 @@ struct ReproduceCommand: ParsableCommand {
     ]
     for (flag, value) in parts { if let value { words += [flag, value] } }
     if let threads = threads ?? origin.threads { words += ["--threads", "\(threads)"] }
+    words += memory.words
     try checkNoise(origin)
     return (origin, words, path)
   }
