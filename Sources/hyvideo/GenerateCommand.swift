@@ -50,6 +50,7 @@ struct GenerateCommand: ParsableCommand {
     try session.together {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
+    if let warning = plan.forecast?.limit.warning { observer.warn(warning) }
     for note in plan.notes { observer.note(note) }
     StopSignals.install()
     try session.openLifeline(observer)

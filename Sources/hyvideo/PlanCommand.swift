@@ -60,6 +60,7 @@ struct PlanCommand: ParsableCommand {
       return budget
     }
     if showsWait { Console.error("\u{1B}[2K\r") }
+    if let warning = forecast.limit.warning { Console.error("warning: \(warning)\n") }
     let report = ForecastReport(
       forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.planning.threads,
       proposal: proposal)
