@@ -114,7 +114,11 @@ struct GenerateCommand: ParsableCommand {
     let state = plan.resumed?.run.state
     try begin(job, plan: plan, pipeline: pipeline, observer: observer, saver: saver)
     let latents = try saver.rescuing { try denoise(state) }
-    do { try NonFiniteLatents.check(latents, wasChecked: !running.noCheck) } catch {
+    do {
+      try (RankSession.current ?? .alone).together {
+        try NonFiniteLatents.check(latents, wasChecked: !running.noCheck)
+      }
+    } catch {
       // Nobody can go on from what is saved.
       saver.remove()
       throw error
