@@ -52,6 +52,34 @@ public enum FileSystem {
       clamping: UInt64(information.f_bavail).multipliedReportingOverflow(by: UInt64(information.f_frsize)).partialValue)
   }
 
+  /// Makes a folder and those above it that are missing.
+  /// - Throws: `CheckpointError.unwritable`, with the system's reason.
+  public static func makeFolder(_ path: String) throws(CheckpointError) {
+    var trimmed = path[...]
+    while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
+    if trimmed.isEmpty || isFolder(path) { return }
+    let above = folder(of: String(trimmed))
+    if above != "." { try makeFolder(above) }
+    if mkdir(path, 0o777) == 0 { return }
+    let code = errno
+    // Another process may have been quicker.
+    if !isFolder(path) { throw .unwritable(file: path, reason: FileError.reason(code)) }
+  }
+
+  /// Writes a file under another name and renames it, so that a file of that name is always whole.
+  /// - Throws: `CheckpointError.unwritable`, with the system's reason.
+  public static func write(_ bytes: [UInt8], to path: String) throws(CheckpointError) {
+    let file = try PartialFile(path: path)
+    try file.write(bytes, at: 0)
+    try file.finish()
+  }
+
+  /// Writes a copy of a small file; of a link, what it leads to.
+  /// - Throws: `CheckpointError` where it cannot be read or written, or is larger than 256 MiB.
+  public static func copyFile(_ source: String, to path: String) throws(CheckpointError) {
+    try write(DescriptorFile(reading: source).readAll(limit: 256 << 20), to: path)
+  }
+
   /// `folder/name`.
   public static func join(_ folder: String, _ name: String) -> String {
     folder.hasSuffix("/") ? folder + name : folder + "/" + name

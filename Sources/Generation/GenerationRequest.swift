@@ -76,7 +76,8 @@ public struct GenerationRequest: Sendable {
     let pixels = Shape.elementCount(of: [3, frames, roundedHeight, roundedWidth])
     try require(
       (pixels ?? .max) <= GenerationRequest.pixelLimit, "video too large", "--video-size, --video-length",
-      "at most \(GenerationRequest.pixelLimit / 3) pixels", "\(frames) frames of \(height)x\(width)",
+      "at most \(GenerationRequest.pixelLimit / 3) pixels",
+      VideoSize.text(frames: frames, height: height, width: width),
       "choose a smaller size or fewer frames")
     try require(
       (1...10_000).contains(steps), "invalid step count", "--infer-steps", "1 to 10000", "\(steps)",

@@ -1,5 +1,11 @@
 import StrictJSON
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
@@ -38,11 +44,15 @@ enum TokenizerFiles {
       guard size <= largestFile else {
         throw unreadable("tokenizer file is too large", "at most \(largestFile) bytes", "\(size) bytes")
       }
+      // Foundation's own error is a dump of its fields.
+      guard access(path, R_OK) == 0 else {
+        throw unreadable("tokenizer file cannot be read", "a readable file", String(cString: strerror(errno)))
+      }
       return [UInt8](try Data(contentsOf: URL(filePath: path)))
     } catch let error as TokenizerError {
       throw error
     } catch {
-      throw unreadable("tokenizer file cannot be read", "a readable file", "\(error)")
+      throw unreadable("tokenizer file cannot be read", "a readable file", "one that the system does not read")
     }
   }
 

@@ -57,7 +57,7 @@ public enum VideoIOError: Error, Equatable, CustomStringConvertible {
     case .diskFull(let path):
       "disk full: \(path): expected room for the output, found none; free some space and run again"
     case .encoderFailed(let path, let frames, let status, let detail):
-      "video encoding failed: \(path): expected ffmpeg to succeed, found \(status) after \(frames) frames"
+      "video encoding failed: \(path): expected ffmpeg to succeed, found \(status) after \(frames) \(frames == 1 ? "frame" : "frames")"
         + (detail.isEmpty ? "" : " (\(detail))") + "; check the installation with ffmpeg -version"
     case .inputUnreadable(let path, let code):
       "cannot read: \(path): expected a video file or a folder of PNG frames, found \(systemMessage(code)); check the path"

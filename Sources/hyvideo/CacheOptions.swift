@@ -35,6 +35,12 @@ struct CacheOptions: ParsableArguments {
   /// Whether any flag asks for a cache.
   var isUsed: Bool { teacache || fidelityBudget != nil || (cache ?? "none").lowercased() != "none" }
 
+  /// A rule as the flags say it.
+  /// - Parameter options: each as `--cache-option` takes it.
+  static func flags(_ method: String, options: [some StringProtocol]) -> String {
+    (["--cache \(method)"] + options.map { "--cache-option \($0)" }).joined(separator: " ")
+  }
+
   /// Refuses flags that cannot work whatever a calibration says.
   func check() throws(RequestError) {
     if let fidelityBudget {
@@ -150,4 +156,9 @@ struct CacheOptions: ParsableArguments {
     }
     return options
   }
+}
+
+extension StepCacheSettings {
+  /// All parameters as `--cache-option` takes them, sorted.
+  var optionLines: [String] { options.map { "\($0.key)=\($0.value)" }.sorted() }
 }

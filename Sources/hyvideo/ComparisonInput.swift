@@ -15,7 +15,7 @@ enum ComparisonInput {
       self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.find()))
       return
     }
-    let file = try Checkpoint(path: path)
+    let file = try WrittenFile.tensors.reading(path) { try Checkpoint(path: $0) }
     if let video = file["video"]?.tensor {
       guard video.shape.rank == 5, video.shape[0] == 1, video.shape[1] == 3, video.dtype.isFloatingPoint,
         video.count > 0
@@ -82,8 +82,8 @@ enum ComparisonInput {
     let (a, b) = (x.size, y.size)
     guard a == b else {
       throw RequestError(
-        "videos do not match", at: y.path, expected: "\(a[0]) frames of \(a[2])x\(a[1])",
-        found: "\(b[0]) of \(b[2])x\(b[1])", remedy: "compare videos of one size and length")
+        "videos do not match", at: y.path, expected: VideoSize.text(frames: a[0], height: a[1], width: a[2]),
+        found: VideoSize.text(frames: b[0], height: b[1], width: b[2]), remedy: "compare videos of one size and length")
     }
     var comparison = try VideoComparison(width: a[2], height: a[1])
     // One file is held as bytes, the other streams past it.
@@ -100,7 +100,7 @@ enum ComparisonInput {
     }
     guard count == a[0], comparison.frames.count == count else {
       throw RequestError(
-        "video incomplete", at: y.path, expected: "\(a[0]) frames", found: "\(count)", remedy: "check the file")
+        "video incomplete", at: y.path, expected: a[0].counted("frame"), found: "\(count)", remedy: "check the file")
     }
     return ComparisonResult(
       psnrDB: comparison.psnrDB, ssim: comparison.ssim, frames: count, perFrame: comparison.frames)

@@ -43,7 +43,7 @@ struct ConvertCommand: ParsableCommand {
   @Flag(
     help: """
       With --random: write the files' directories alone, with holes for the weights, which take no space. That is enough for \
-      hyvideo plan and inspect.
+      hyvideo inspect, and with tokenizers (--tokenizer-path, --tokenizer-2-path) for hyvideo plan.
       """)
   var holes = false
   @Option(help: "With --random: double blocks of the transformer. Default: 20.") var doubleBlocks: Int?

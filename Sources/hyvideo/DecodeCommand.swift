@@ -32,8 +32,10 @@ struct DecodeCommand: ParsableCommand {
       "Write the frames before quantization as safetensors, key video, float32 [1, 3, F, H, W].", valueName: "file"))
   var saveFrames: String?
 
+  @OptionGroup var progress: ProgressOptions
+
   func run() throws {
-    let observer = RunObserver()
+    let observer = RunObserver(try progress.style())
     let (decoder, latents, path, writer) = try RefusedBeforeWork.checking { try prepare(observer) }
     StopSignals.install()
     do {
@@ -56,12 +58,14 @@ struct DecodeCommand: ParsableCommand {
   private func prepare(
     _ observer: RunObserver
   ) throws -> (decoder: LatentDecoder, latents: Tensor, path: String, output: VideoOutput) {
-    let file = try Checkpoint(path: latents)
-    let run = SavedRun.isSavedRun(file) ? try SavedRun(contentsOf: latents) : nil
+    let (file, run) = try WrittenFile.latents.reading(latents) { path in
+      let file = try Checkpoint(path: path)
+      return (file, SavedRun.isSavedRun(file) ? try SavedRun(contentsOf: path) : nil)
+    }
     guard let tensor = run?.state.latents ?? file["latents"]?.tensor else {
       throw RequestError(
         "missing tensor", at: latents, expected: "a tensor named latents", found: "none",
-        remedy: "give a file of generate --save-latents or NAME.run.safetensors")
+        remedy: WrittenFile.latents.remedy)
     }
     var parts = ModelParts()
     // Another folder has its own.

@@ -50,27 +50,36 @@ struct GenerateCommand: ParsableCommand {
     try session.together {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
+    if let warning = plan.forecast?.limit.warning { observer.warn(warning) }
     for note in plan.notes { observer.note(note) }
     if let (_, saved) = plan.resumed, let warning = plan.sharingWarning(since: saved) { observer.warn(warning) }
     StopSignals.install()
     try session.openLifeline(observer)
-    try profile.recording(observer) { try makeAll(plan, pipeline: pipeline, observer: observer) }
+    var unwritten = UnwrittenFiles()
+    try profile.recording(observer) {
+      try makeAll(plan, pipeline: pipeline, observer: observer, unwritten: &unwritten)
+    }
     try session.finish()
+    if !unwritten.isEmpty { throw unwritten }
   }
 
   /// The ranks to start: those of a saved run where no flag and no launcher says how many.
   private func startedRanks() throws -> RankOptions {
     var options = ranks
     if let file = running.resume, options.ranks == nil, !RankSession.isLaunched {
-      options.ranks = try RefusedBeforeWork.checking { ResumedFlags.ranks(of: try SavedRun(contentsOf: file)) }
+      options.ranks = try RefusedBeforeWork.checking {
+        ResumedFlags.ranks(of: try WrittenFile.run.reading(file, SavedRun.init(contentsOf:)))
+      }
     }
     return options
   }
 
-  private func makeAll(_ plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver) throws {
+  private func makeAll(
+    _ plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver, unwritten: inout UnwrittenFiles
+  ) throws {
     if let (_, run) = plan.resumed, let job = plan.jobs.first, run.state.step == job.request.steps {
-      observer.note("all \(run.state.step) steps are done: only decoding is left")
-      try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: nil) { _ in
+      observer.note("every step is done: only decoding is left")
+      try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: nil, unwritten: &unwritten) { _ in
         try observer.latentsDidChange(run.state.latents, step: run.state.step)
         try observer.stateDidChange(step: run.state.step, of: run.state.step) { run.state }
         return run.state.latents
@@ -79,7 +88,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let texts = try pipeline.encode(plan.jobs.map(\.request))
     for (job, text) in zip(plan.jobs, texts) {
-      try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: text) { state in
+      try make(job, plan: plan, pipeline: pipeline, observer: observer, texts: text, unwritten: &unwritten) { state in
         try pipeline.denoise(job.request, texts: text, from: state)
       }
     }
@@ -90,7 +99,8 @@ struct GenerateCommand: ParsableCommand {
     var (plan, paths) = try session.agree {
       let plan = try RefusedBeforeWork.checking {
         var command = self
-        let saved = try running.resume.map(SavedRun.init(contentsOf:))
+        let saved = try running.resume.map { try WrittenFile.run.reading($0, SavedRun.init(contentsOf:)) }
+        if let saved, let path = running.resume { try NonFiniteLatents.check(saved, path: path) }
         if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
         var plan = try GeneratePlan(command, resuming: saved, session: session)
         try plan.foresee(command, session: session)
@@ -106,16 +116,28 @@ struct GenerateCommand: ParsableCommand {
   /// Makes one video. The first rank writes it.
   /// - Parameters:
   ///   - texts: what the prompts became; nil where nothing is left to denoise.
+  ///   - unwritten: is told of files beside the video that could not be written.
   ///   - denoise: gives the latents, starting from a state where there is one.
   private func make(
     _ job: GenerateJob, plan: GeneratePlan, pipeline: VideoPipeline, observer: RunObserver, texts: GenerationTexts?,
-    denoise: (SamplerState?) throws -> Tensor
+    unwritten: inout UnwrittenFiles, denoise: (SamplerState?) throws -> Tensor
   ) throws {
     let (saver, start) = (try plan.saver(job), plan.group.statistics)
     let state = plan.resumed?.run.state
     try begin(job, plan: plan, pipeline: pipeline, observer: observer, saver: saver)
     let latents = try saver.rescuing { try denoise(state) }
+    do {
+      try (RankSession.current ?? .alone).together {
+        try NonFiniteLatents.check(latents, wasChecked: !running.noCheck)
+      }
+    } catch {
+      // Nobody can go on from what is saved.
+      saver.remove()
+      throw error
+    }
 
+    // What comes after a whole video may fail, and others may wait for the video.
+    var printed: Result<Void, any Error>?
     let video = try saver.explaining(tiling: job.request.vaeTiling) {
       guard let ffmpeg = plan.ffmpeg else {
         try plan.decode(latents, job, pipeline, into: FrameCollector())
@@ -127,6 +149,7 @@ struct GenerateCommand: ParsableCommand {
         collector: keepsFrames ? FrameCollector(frameCount: job.request.frames) : nil)
       try plan.decode(latents, job, pipeline, into: writer)
       try writer.finish()
+      printed = Result { try Console.result(job.path) }
       if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
       return writer.video
     }
@@ -141,9 +164,11 @@ struct GenerateCommand: ParsableCommand {
     }
     if plan.group.rank > 0 { return }
     if let comparison = report.plan?.comparison { observer.note(comparison) }
-    if let path = output.report { try report.write(to: plan.numbered(path, job.index)) }
+    if let path = output.report.map({ plan.numbered($0, job.index) }) {
+      unwritten.attempt(path, observer) { try report.write(to: path) }
+    }
     observer.note("seed \(job.request.seed)")
-    try Console.result(job.path)
+    try printed?.get()
   }
 
   /// Whether all frames stay in memory until they are written or compared.

@@ -104,11 +104,7 @@ struct RunOptions: ParsableArguments {
       """, valueName: "steps"))
   var checkpointEvery: Int?
   @Flag(help: "Do not search the results of blocks for NaN and infinity.") var noCheck = false
-  @Option(
-    help: ArgumentHelp(
-      "auto (a bar on a terminal, lines elsewhere), json (an object per line, for programs) or none (warnings alone).",
-      valueName: "style"))
-  var progress = "auto"
+  @OptionGroup var progress: ProgressOptions
   @Option(
     help: ArgumentHelp(
       "Every so many steps, write what the video will look like, small: beside the output, as NAME.preview.png.",

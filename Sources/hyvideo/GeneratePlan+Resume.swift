@@ -29,8 +29,7 @@ extension GeneratePlan {
     ]
     details.merge(sharing.details(ranks: group.size)) { $1 }
     details["cache"] = job.request.cache.method
-    details["cache_options"] = job.request.cache.options.map { "\($0.key)=\($0.value)" }.sorted()
-      .joined(separator: "\n")
+    details["cache_options"] = job.request.cache.optionLines.joined(separator: "\n")
     for (name, path) in parts.named { details[name] = path.map(Self.absolute) }
     details["load_key"] = model.loadKey
     details["device"] = device.name
@@ -68,9 +67,14 @@ extension GeneratePlan {
     for name in new.differences(from: saved.identity) {
       // Noise has no part in the steps that follow.
       if name == "initialNoise" && initialNoise == nil { continue }
+      var (expected, found) = (saved.identity.values[name] ?? "none", new.values[name] ?? "none")
+      if name == "cache" {
+        expected = CacheOptions.flags(
+          saved.details["cache"] ?? "none", options: saved.details["cache_options"]?.split(separator: "\n") ?? [])
+        found = CacheOptions.flags(job.request.cache.method, options: job.request.cache.optionLines)
+      }
       throw RequestError(
-        "another run", at: "\(path): \(ResumedFlags.names[name] ?? name)",
-        expected: saved.identity.values[name] ?? "none", found: new.values[name] ?? "none",
+        "another run", at: "\(path): \(ResumedFlags.names[name] ?? name)", expected: expected, found: found,
         remedy: "leave the flag out or start a new run")
     }
   }

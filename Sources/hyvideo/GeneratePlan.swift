@@ -84,12 +84,7 @@ struct GeneratePlan {
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
-    guard let progress = ProgressStyle(rawValue: command.running.progress) else {
-      throw RequestError(
-        "unknown progress", at: "--progress", expected: ProgressStyle.allCases.map(\.rawValue).joined(separator: ", "),
-        found: command.running.progress, remedy: "see hyvideo generate --help")
-    }
-    self.progress = progress
+    progress = try command.running.progress.style()
     previewInterval = command.running.preview
     if let interval = previewInterval {
       try Self.require((1...10_000).contains(interval), "invalid interval", "--preview", "1 to 10000", "\(interval)")
@@ -171,7 +166,8 @@ struct GeneratePlan {
     var notes: [String] = []
     if let first = requests.first, first.height != first.roundedHeight || first.width != first.roundedWidth {
       notes.append(
-        "\(first.height)x\(first.width) is rounded up to \(first.roundedHeight)x\(first.roundedWidth), multiples of 16")
+        VideoSize.text(height: first.height, width: first.width) + " is rounded up to "
+          + VideoSize.text(height: first.roundedHeight, width: first.roundedWidth) + ", multiples of 16")
     }
     return (requests, notes)
   }
@@ -209,7 +205,7 @@ struct GeneratePlan {
   }
 
   private static func initialNoise(_ path: String) throws -> Tensor {
-    guard let tensor = try Checkpoint(path: path)["latents"]?.tensor else {
+    guard let tensor = try WrittenFile.noise.reading(path, { try Checkpoint(path: $0)["latents"]?.tensor }) else {
       throw RequestError(
         "missing tensor", at: path, expected: "a tensor named latents", found: "none", remedy: "check --initial-noise")
     }

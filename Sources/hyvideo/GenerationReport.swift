@@ -142,9 +142,7 @@ struct GenerationReport: Encodable {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.dateEncodingStrategy = .iso8601
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    do { try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw CheckpointError.unwritable(file: path, reason: "the system refused it")
-    }
+    try FileSystem.write([UInt8](encoder.encode(self)), to: path)
   }
 
   /// The settings as one line of JSON, for a video's metadata.

@@ -31,6 +31,8 @@ struct Hyvideo: ParsableCommand {
   static func main() {
     // A peer that closes a pipe is an error to report, not a reason to die silently.
     signal(SIGPIPE, SIG_IGN)
+    // The same of a file that has become longer than the shell's limit (ulimit -f): the write fails, and says so.
+    signal(SIGXFSZ, SIG_IGN)
     SignalThread.start()
     do {
       var command = try parsed()

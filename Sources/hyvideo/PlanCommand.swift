@@ -39,7 +39,7 @@ struct PlanCommand: ParsableCommand {
   ) throws -> (report: ForecastReport, fits: Bool) {
     var command = generate
     try command.fillFromConfiguration()
-    let saved = try command.running.resume.map(SavedRun.init(contentsOf:))
+    let saved = try command.running.resume.map { try WrittenFile.run.reading($0, SavedRun.init(contentsOf:)) }
     if let saved {
       command.ranks.ranks = command.ranks.ranks ?? ResumedFlags.ranks(of: saved)
       ResumedFlags.fill(&command, from: saved, ranks: command.ranks.ranks ?? 1)
@@ -61,6 +61,7 @@ struct PlanCommand: ParsableCommand {
       return budget
     }
     if showsWait { Console.error("\u{1B}[2K\r") }
+    if let warning = forecast.limit.warning { Console.error("warning: \(warning)\n") }
     let report = ForecastReport(
       forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.planning.threads,
       proposal: proposal)

@@ -1,4 +1,4 @@
-import Foundation
+import Checkpoints
 import Generation
 import HunyuanVideo
 import TensorCore
@@ -25,7 +25,7 @@ final class PreviewWriter {
     guard let previous, step > 0, step % interval == 0 || step == sigmas.count - 1 else { return nil }
     let picture = try strip(of: estimate(previous, latents, step: step))
     let file = PNGImage.encoded(width: picture.width, height: picture.height, rgb: picture.rgb)
-    try Data(file).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try FileSystem.write(file, to: path)
     return picture
   }
 

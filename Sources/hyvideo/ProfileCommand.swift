@@ -30,7 +30,7 @@ struct ProfileSummaryCommand: ParsableCommand {
 
   func run() throws {
     let summary = try RefusedBeforeWork.checking {
-      let trace = try Trace(contentsOf: trace)
+      let trace = try WrittenFile.profile.reading(trace) { try Trace(contentsOf: $0) }
       try GeneratePlan.require(
         (rank ?? 0) >= 0 && (rank ?? 0) < max(1, trace.rankCount), "no such rank", "--rank",
         "0 to \(trace.rankCount - 1)", "\(rank ?? 0)")

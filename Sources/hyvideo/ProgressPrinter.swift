@@ -120,14 +120,18 @@ final class ProgressPrinter {
 
   private func write(_ text: String) { if !isMuted { Console.error(text) } }
 
+  /// A time for people. Any number has one: files of other programs hold what they like.
   static func seconds(_ value: Double) -> String {
     switch value {
+    case ..<0: "-" + seconds(-value)
     case 1e-9..<1e-3: String(format: "%.0f µs", value * 1e6)
     case ..<0.1: String(format: "%.0f ms", value * 1000)
     case ..<10: String(format: "%.2f s", value)
     case ..<120: String(format: "%.0f s", value)
     case ..<7200: String(format: "%d min %02d s", Int(value) / 60, Int(value) % 60)
-    default: String(format: "%d h %02d min", Int(value) / 3600, Int(value) / 60 % 60)
+    case ..<1e9: String(format: "%d h %02d min", Int(value) / 3600, Int(value) / 60 % 60)
+    // Infinity and what is no number too.
+    default: String(format: "%.3g h", value / 3600)
     }
   }
 }

@@ -64,7 +64,7 @@ struct RunProfile {
         observer.note("profile: \(path); see it with " + ShellCommand.line(["hyvideo", "profile", "summary", path]))
       }
     } catch {
-      observer.warn("no profile: \(path): \(error)")
+      observer.warn("no profile: \(error)")
     }
   }
 }

@@ -76,11 +76,18 @@ import Testing
     #expect(result.errorLine.contains("are finite: its numbers overflowed"), "\(result.errors)")
   }
 
-  @Test func `without the check the run goes on and the frames are refused`() throws {
+  @Test(arguments: [1, 2])
+  func `without the check the run goes on to the last step and the latents are refused`(_ ranks: Int) throws {
     let folder = TemporaryFolder()
     let result = try generate(
-      folder, try model(folder, key: "double_blocks.7.img_attn_qkv.weight", value: .nan), ["--no-check"])
-    #expect(result.status == 1 && result.errors.contains("denoise"), "\(result.errors)")
-    #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+      folder, try model(folder, key: "double_blocks.7.img_attn_qkv.weight", value: .nan),
+      ["--no-check", "--ranks", "\(ranks)"])
+    #expect(result.status == 1 && result.errorLines.count == 1 && result.errors.contains("denoise"), "\(result.errors)")
+    for word in ["latents after the last step", "found NaN", "transformer's weights", "without --no-check"] {
+      #expect(result.errorLine.contains(word), "\(word): \(result.errors)")
+    }
+    // No time goes into frames, and nothing is left or offered that cannot become a video.
+    for word in ["load decoder", "hyvideo decode"] { #expect(!result.errors.contains(word), "\(result.errors)") }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root) == ["model"])
   }
 }

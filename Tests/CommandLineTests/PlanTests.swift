@@ -13,6 +13,23 @@ import Testing
     try Program.run(arguments, environment: ["XDG_CACHE_HOME": folder.path("cache")])
   }
 
+  @Test func `a limit above what the host has is questioned, and no refusal`() throws {
+    let folder = TemporaryFolder()
+    let run = ["--video-length", "1", "--infer-steps", "1", "--video-size", "96", "128", "--memory-limit"]
+    let warning = "warning: --memory-limit allows 1.00 TB, more than "
+    let plan = try self.run(["plan"] + run + ["1TB"], folder)
+    #expect(plan.status == 0 && plan.errors.contains(warning), "\(plan.errors)")
+    #expect(plan.output.hasPrefix("1 frame of 96x128, 1 step\n"), "\(plan.output)")
+    let made = try self.run(
+      ["generate", "--prompt", prompt, "--output", folder.path("a.mp4")] + run + ["1TB"], folder)
+    #expect(made.status == 0 && made.errors.contains(warning), "\(made.errors)")
+    // Each process may have so much: all of them cannot.
+    let ranks = try self.run(["plan", "--ranks", "8"] + run + ["1TB"], folder)
+    #expect(ranks.errors.contains("allows 8.00 TB (8 ranks of 1.00 TB each), more than "), "\(ranks.errors)")
+    let small = try self.run(["plan"] + run + ["500MB"], folder)
+    #expect(small.status == 0 && !small.errors.contains("--memory-limit allows"), "\(small.errors)")
+  }
+
   private func stages(_ report: JSONValue?) -> [[String: JSONValue]] {
     report?.object?["stages"]?.array?.compactMap(\.object) ?? []
   }

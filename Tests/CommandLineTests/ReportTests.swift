@@ -94,6 +94,23 @@ import Testing
     let text = try Program.run(["report", folder.path("a.json")])
     #expect(
       text.status == 0 && text.output.contains("denoise") && text.output.contains("seed \(report["seed"].summary)"))
+    // Height first, as the flags have it.
+    #expect(
+      text.output.contains("\n5 frames of 96x128, 12 steps") && page.contains("<dd>96x128</dd>"), "\(text.output)")
+  }
+
+  @Test(arguments: ["1e300", "-1e300", "-1", "1e9", "5e-324", "0"])
+  func `numbers that no run has are shown as they are`(_ number: String) throws {
+    let folder = TemporaryFolder()
+    let step = "{\"index\": 9223372036854775807, \"seconds\": \(number), \"cache_change\": 1, \"cache_limit\": 2}"
+    try """
+    {"settings": {"prompt": "A red ball."}, "seconds": \(number), "steps": [\(step)],
+     "stages": [{"name": "denoise", "seconds": \(number), "peak_rss_bytes": \(number)}]}
+    """.write(toFile: folder.path("a.json"), atomically: true, encoding: .utf8)
+    let text = try Program.run(["report", folder.path("a.json")])
+    #expect(text.status == 0 && text.output.contains("denoise  "), "\(text.errors)")
+    let page = try Program.run(["report", folder.path("a.json"), "--html"])
+    #expect(page.status == 0 && page.output == folder.path("a.html") + "\n", "\(page.errors)")
   }
 
   @Test func `what is no report is refused`() throws {
@@ -104,6 +121,12 @@ import Testing
     ] {
       let result = try Program.run(["report"] + arguments, in: folder.root)
       #expect(result.status == 64 && result.errorLine.contains(word), "\(result.errors)")
+    }
+    try "{\"a\": ".write(toFile: folder.path("half.json"), atomically: true, encoding: .utf8)
+    for (command, flag) in [(["report"], "--report"), (["profile", "summary"], "--profile")] {
+      let result = try Program.run(command + ["half.json"], in: folder.root)
+      #expect(result.status == 64 && result.errorLine.contains("half.json"), "\(result.errors)")
+      #expect(result.errorLine.contains(flag) && !result.errorLine.contains("download"), "\(result.errors)")
     }
   }
 }

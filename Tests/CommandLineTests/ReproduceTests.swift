@@ -25,7 +25,10 @@ import Testing
       #expect(files[0] == files[1])
     }
     // The command that is printed makes it, too.
-    let command = try Program.run(["reproduce", folder.path(name), "--dry-run", "--output", folder.path("c.mp4")])
+    let command = try Program.run([
+      "reproduce", folder.path(name), "--dry-run", "--output", folder.path("c.mp4"), "--memory-limit", "1GiB",
+    ])
+    #expect(command.output.hasSuffix(" --memory-limit 1073741824\n"), "\(command.output)")
     #expect(command.output.hasPrefix("hyvideo generate --prompt "), "\(command.output)")
     #expect(command.output.contains("--cache-option thresh=0.2") && command.output.contains("--no-vae-tiling"))
     #expect(!FileManager.default.fileExists(atPath: folder.path("c.mp4")))

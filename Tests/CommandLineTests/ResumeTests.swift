@@ -136,6 +136,7 @@ import Testing
       (["--flow-shift", "2"], "--flow-shift"),
       (["--prompt", "A blue square."], "--prompt"), (["--video-size", "64", "80"], "--video-size"),
       (["--num-videos", "2"], "--num-videos"), (["--checkpoint-every", "-1"], "--checkpoint-every"),
+      (["--cache", "fbcache"], "--cache: expected --cache none, found --cache fbcache --cache-option rel_l1_thresh="),
     ] {
       let result = try Program.run(["generate", "--resume", saved] + flags)
       #expect(result.status == 64 && result.errorLine.contains(word), "\(flags): \(result.errors)")
@@ -157,6 +158,7 @@ import Testing
     for name in ["bit.safetensors", "cut.safetensors", "whole.safetensors", "absent.safetensors"] {
       let result = try Program.run(["generate", "--resume", folder.path(name)])
       #expect(result.status == 64 && result.errorLine.contains(name), "\(result.errors)")
+      #expect(result.errorLine.contains("NAME.run.safetensors") && !result.errorLine.contains("download"))
     }
   }
 
@@ -202,7 +204,7 @@ import Testing
   private func generate(filesUpTo bytes: Int, _ arguments: [String]) throws -> Program.Result {
     try Program.run(
       program: "/bin/sh",
-      ["-c", "trap '' XFSZ; ulimit -f \(bytes / 512); exec \"$0\" \"$@\"", Program.path, "generate"] + arguments)
+      ["-c", "ulimit -f \(bytes / 512); exec \"$0\" \"$@\"", Program.path, "generate"] + arguments)
   }
 
   @Test func `a full disk costs what does not fit on it, and no latents`() throws {
@@ -225,6 +227,48 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: folder.path("a.run.safetensors")))
     try finish(failed)
     #expect(FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  @Test func `a report that does not fit on the disk costs no video, and a status`() throws {
+    let folder = TemporaryFolder()
+    // Profile and report are larger than this, each video smaller.
+    let result = try generate(
+      filesUpTo: 6 << 10,
+      [
+        "--prompt", "A red ball.", "--seed", "1", "--infer-steps", "20", "--video-length", "1", "--num-videos", "2",
+        "--output", folder.path("a.mp4"), "--report", folder.path("a.json"), "--profile", folder.path("p.json"),
+      ])
+    #expect(result.status == 1, "\(result.errors)")
+    #expect(result.output == "\(folder.path("a_0.mp4"))\n\(folder.path("a_1.mp4"))\n")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root).sorted() == ["a_0.mp4", "a_1.mp4"])
+    for file in ["a_0.json", "a_1.json"] {
+      #expect(result.errorLine.contains(folder.path(file)), "\(file): \(result.errors)")
+    }
+    #expect(result.errors.components(separatedBy: "File too large").count >= 5, "\(result.errors)")
+    #expect(result.errors.contains("warning: no profile: ") && !result.errors.contains("NSCocoaErrorDomain"))
+  }
+
+  @Test func `a saved run whose latents are no numbers is refused by its name`() throws {
+    let folder = TemporaryFolder()
+    let saved = try savedRun(folder)
+    let file = try Checkpoint(path: saved)
+    let latents = try #require(file["latents"]).tensor
+    let broken = Tensor(repeating: .nan, shape: latents.shape)
+    let hash = broken.floats().withUnsafeBytes { CheckpointDigest.sha256(of: $0) }
+    let old = latents.floats().withUnsafeBytes { CheckpointDigest.sha256(of: $0) }
+    func digest(_ text: String) -> String { Array(text.utf8).withUnsafeBytes { CheckpointDigest.sha256(of: $0) } }
+    // The file says of itself what is in it.
+    let sums = [old, hash].map { digest("latents \(latents) \($0)") }
+    let run = try #require(file.metadata["run"])
+    #expect(run.contains(sums[0]))
+    let changed = run.replacing(sums[0], with: sums[1])
+    try SafetensorsWriter.write(
+      [("latents", broken)],
+      metadata: file.metadata.merging(["run": changed, "run_sha256": digest(changed)]) { $1 }, to: saved)
+    let result = try Program.run(["generate", "--resume", saved])
+    #expect(result.status == 64, "\(result.errors)")
+    #expect(result.errorLine.contains("latents are not numbers: \(saved)"), "\(result.errors)")
+    #expect(FileManager.default.fileExists(atPath: saved))
   }
 
   @Test(arguments: [4, 8])
@@ -346,7 +390,17 @@ import Testing
     }
     let missing = try Program.run(["decode", folder.path("good.safetensors")])
     #expect(missing.status == 64 && missing.errorLine.contains("--output"))
-    let good = try Program.run(["decode", folder.path("good.safetensors"), "--output", folder.path("frames/")])
+    try "text".write(toFile: folder.path("text.safetensors"), atomically: true, encoding: .utf8)
+    for name in ["absent", "text"] {
+      let result = try Program.run(["decode", folder.path("\(name).safetensors"), "--output", folder.path("a.mp4")])
+      #expect(result.errorLine.contains("--save-latents") && !result.errorLine.contains("download"), "\(result.errors)")
+    }
+    let decode = ["decode", folder.path("good.safetensors"), "--output", folder.path("frames/"), "--progress"]
+    let unknown = try Program.run(decode + ["bar"])
+    #expect(unknown.status == 64 && unknown.errorLine.contains("--progress"), "\(unknown.errors)")
+    let good = try Program.run(decode + ["json"])
     #expect(good.status == 0, "\(good.errors)")
+    let lines = good.errors.split(separator: "\n")
+    #expect(!lines.isEmpty && lines.allSatisfy { $0.hasPrefix("{\"") && $0.hasSuffix("}") }, "\(good.errors)")
   }
 }

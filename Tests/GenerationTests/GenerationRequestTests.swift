@@ -53,6 +53,12 @@ import Testing
     #expect(message { $0.embeddedGuidance = -.infinity }?.contains("--embedded-cfg-scale") == true)
   }
 
+  @Test func `messages count one frame and say height before width`() {
+    #expect(VideoSize.text(frames: 1, height: 96, width: 128) == "1 frame of 96x128")
+    #expect(VideoSize.text(frames: 5, height: 720, width: 1280) == "5 frames of 720x1280")
+    #expect([0, 1, 2].map { $0.counted("step") } == ["0 steps", "1 step", "2 steps"])
+  }
+
   @Test func `sizes are rounded up to multiples of 16`() {
     let odd = request { ($0.height, $0.width) = (730, 1300) }
     #expect((odd.roundedHeight, odd.roundedWidth) == (736, 1312))

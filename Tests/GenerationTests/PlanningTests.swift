@@ -178,8 +178,10 @@ import Testing
     #expect(rest[.denoise]?.units == 3 && whole[.denoise]?.units == 12)
     func operations(_ plan: RunPlan) -> Double { plan[.denoise]?.work.total.operations ?? 0 }
     let skipped = rest.skippedStep?.total.operations ?? 0
-    #expect(operations(rest) <= 3 * rest.denseStep.total.operations && operations(rest) >= 3 * skipped)
-    if method != "taylorseer" { #expect(abs(operations(rest) / operations(whole) - 0.25) < 1e-9) }
+    let step = rest.denseStep.total.operations
+    #expect(operations(rest) < 3.1 * step && operations(rest) >= 3 * skipped)
+    // Modulation, which does not depend on the latents, is made for all steps at once.
+    if method != "taylorseer" { #expect(abs((operations(whole) - operations(rest)) / 9 / step - 1) < 1e-9) }
     // Where all steps are done, nothing is read but what decodes.
     #expect(try plan(done: 12).stages.map(\.stage) == [.loadDecoder, .decode])
   }
@@ -188,16 +190,18 @@ import Testing
   @Test(arguments: ["teacache", "fbcache", "easycache"])
   func `fifty steps with a cache are ten times five`(_ method: String) throws {
     let (planner, model) = try planner()
-    func operations(steps: Int) throws -> (Double, held: Int) {
+    func operations(steps: Int, _ method: String) throws -> (Double, held: Int) {
       var request = request(model, steps: steps)
       request.cache = try StepCacheSettings(method: method)
       let stage = try #require(try planner.plan([request], setting: PlanSetting())[.denoise])
       return (stage.work.total.operations, stage.tensorBytes)
     }
-    let (twenty, held) = try operations(steps: 20)
-    let (fifty, more) = try operations(steps: 50)
+    let (twenty, held) = try operations(steps: 20, method)
+    let (fifty, more) = try operations(steps: 50, method)
     #expect(abs(fifty / twenty - 2.5) < 0.01, "\(fifty) and \(twenty)")
-    #expect(held == more)
+    // What grows with the number of steps grows without a cache, too.
+    let grown = try operations(steps: 50, "none").held - operations(steps: 20, "none").held
+    #expect(more - held == grown)
   }
 
   @Test func `previews and a comparison without cache are planned`() throws {

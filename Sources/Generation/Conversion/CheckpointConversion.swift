@@ -93,10 +93,9 @@ public struct CheckpointConversion {
     let target = folder + "/config.json"
     if FileSystem.isFile(target) { return }
     if let source = network.configuration?.file {
-      try FileManager.default.copyItem(
-        atPath: URL(fileURLWithPath: source).resolvingSymlinksInPath().path, toPath: target)
+      try FileSystem.copyFile(source, to: target)
     } else if network.names.network == .llama, !network.checkpoint.metadata.isEmpty {
-      try network.llamaConfiguration().fields.write(toFile: target, atomically: true, encoding: .utf8)
+      try FileSystem.write(Array(network.llamaConfiguration().fields.utf8), to: target)
     }
   }
 

@@ -53,8 +53,7 @@ public struct FolderConversion {
     let partial = try PartialFolder(path: folder)
     for part in parts {
       let file = "\(partial.temporaryPath)/\(part.path)"
-      try FileManager.default.createDirectory(
-        atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
+      try FileSystem.makeFolder(FileSystem.folder(of: file))
       let fidelity = try part.conversion.write(to: file) {
         progress(part.network.names.network.rawValue, $0, $1)
       }
@@ -63,9 +62,7 @@ public struct FolderConversion {
     }
     for (source, name) in [(model.tokenizer, "text_encoder"), (model.tokenizer2, "text_encoder_2")] {
       for file in Self.tokenizerFiles where FileSystem.isFile("\(source)/\(file)") {
-        try FileManager.default.copyItem(
-          atPath: URL(fileURLWithPath: "\(source)/\(file)").resolvingSymlinksInPath().path,
-          toPath: "\(partial.temporaryPath)/\(name)/\(file)")
+        try FileSystem.copyFile("\(source)/\(file)", to: "\(partial.temporaryPath)/\(name)/\(file)")
       }
     }
     try writeDescription(to: partial.temporaryPath + "/model.json")
@@ -83,7 +80,8 @@ public struct FolderConversion {
       let object = try JSONSerialization.jsonObject(with: data) as? [String: Any]
     else { return }
     let kept = object.filter { ["name", "defaults"].contains($0.key) }
-    try JSONSerialization.data(withJSONObject: kept, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
-      .write(to: URL(fileURLWithPath: path))
+    let text = try JSONSerialization.data(
+      withJSONObject: kept, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+    try FileSystem.write([UInt8](text), to: path)
   }
 }

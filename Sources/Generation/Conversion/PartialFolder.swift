@@ -17,9 +17,7 @@ final class PartialFolder {
     temporaryPath = PartialName.make(for: trimmed)
     if let reason = Self.obstacle(at: trimmed) { throw .unwritable(file: trimmed, reason: reason) }
     for leftover in PartialName.leftovers(of: trimmed) { try? FileManager.default.removeItem(atPath: leftover) }
-    do {
-      try FileManager.default.createDirectory(atPath: temporaryPath, withIntermediateDirectories: true)
-    } catch { throw .unwritable(file: trimmed, reason: error.localizedDescription) }
+    try FileSystem.makeFolder(temporaryPath)
   }
 
   deinit { if !isFinished { try? FileManager.default.removeItem(atPath: temporaryPath) } }

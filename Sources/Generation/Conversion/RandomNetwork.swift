@@ -109,8 +109,7 @@ public enum RandomNetwork: String, Sendable, CaseIterable {
   ) throws -> (writer: SafetensorsWriter, items: [(ParameterShape, ConvertedParameter)]) {
     precondition(wanted.blocks == nil, "random networks: \(wanted) is no format of safetensors")
     let file = folder + "/" + path
-    try FileManager.default.createDirectory(
-      atPath: FileSystem.folder(of: file), withIntermediateDirectories: true)
+    try FileSystem.makeFolder(FileSystem.folder(of: file))
     let items = parameters(depth).map { ($0, ConvertedParameter($0.name, $0.shape, wanted: wanted)) }
     return (
       try SafetensorsWriter(path: file, entries: items.flatMap(\.1.entries), metadata: ["format": "pt"]), items

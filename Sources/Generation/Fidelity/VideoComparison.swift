@@ -26,7 +26,7 @@ public struct VideoComparison: Sendable {
   public init(width: Int, height: Int) throws(RequestError) {
     if min(width, height) < StructuralSimilarity.windowSize {
       throw RequestError(
-        "frames too small to compare", at: "\(width)x\(height)",
+        "frames too small to compare", at: VideoSize.text(height: height, width: width),
         expected: "at least \(StructuralSimilarity.windowSize) pixels in height and width", found: "fewer",
         remedy: "compare the latents instead")
     }

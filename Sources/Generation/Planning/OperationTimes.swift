@@ -106,12 +106,6 @@ public struct OperationTimes: Sendable, Codable {
   /// Times what has not been timed, what weighs most first, for at most so many seconds.
   /// - Parameter stages: how often each operation will be done in each stage.
   public mutating func measure(_ stages: [OperationCounts], on backend: any Backend, forAtMost budget: Double) throws {
-    var guesses = TimeGuesses(
-      stages.map { stage in
-        let unknown = stage.calls.filter { index[$0.key.probe] == nil }
-        let guessed = Dictionary(unknown.map { ($0.key.probe, Double($0.value) * guess($0.key)) }, uniquingKeysWith: +)
-        return (seconds(of: stage).seconds, guessed)
-      })
     let clock = ContinuousClock()
     let start = clock.now
     func secondsLeft() -> Double { budget - start.duration(to: clock.now) / .seconds(1) }
@@ -120,19 +114,35 @@ public struct OperationTimes: Sendable, Codable {
     }
     let runner = OperationRunner(backend: backend)
     var timer = OperationTimer(newMemorySecondsPerByte: newMemorySecondsPerByte ?? 0)
-    for probe in guesses.byWeight where guesses.isWorthTiming(probe) {
-      if secondsLeft() < 0 { break }
-      guesses.remove(probe)
-      guard let body = try runner.work(of: probe) else { continue }
-      try timer.add(probe, body)
-      if timer.isFull || timer.secondsLeft > secondsLeft() { add(try timer.finish()) }
-    }
-    add(try timer.finish())
+    // Operations that take no time worth knowing.
+    var untimed: Set<PlannedOperation> = []
+    var new: [Timing] = []
+    repeat {
+      // What has been timed makes better guesses of the rest.
+      var guesses = guesses(of: stages)
+      for probe in guesses.byWeight where guesses.isWorthTiming(probe) && !untimed.contains(probe) {
+        if secondsLeft() < 0 { break }
+        guesses.remove(probe)
+        guard let body = try runner.work(of: probe) else {
+          untimed.insert(probe)
+          continue
+        }
+        try timer.add(probe, body)
+        if timer.isFull || timer.secondsLeft > secondsLeft() { break }
+      }
+      new = try timer.finish()
+      timings += new
+      for timing in new { index[timing.operation] = timing }
+    } while !new.isEmpty
   }
 
-  private mutating func add(_ new: [Timing]) {
-    timings += new
-    for timing in new { index[timing.operation] = timing }
+  private func guesses(of stages: [OperationCounts]) -> TimeGuesses {
+    TimeGuesses(
+      stages.map { stage in
+        let unknown = stage.calls.filter { index[$0.key.probe] == nil }
+        let guessed = Dictionary(unknown.map { ($0.key.probe, Double($0.value) * guess($0.key)) }, uniquingKeysWith: +)
+        return (seconds(of: stage).seconds, guessed)
+      })
   }
 
   /// Seconds that timing has to last for before new memory is worth a part of them.

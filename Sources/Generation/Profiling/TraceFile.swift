@@ -1,3 +1,4 @@
+import Checkpoints
 public import Collectives
 import Foundation
 
@@ -57,7 +58,7 @@ extension Profiler {
     file += Array("]},\n\"traceEvents\":[\n".utf8)
     file += events.joined(separator: Array(",\n".utf8))
     file += Array("\n]}\n".utf8)
-    try Data(file).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try FileSystem.write(file, to: path)
   }
 }
 

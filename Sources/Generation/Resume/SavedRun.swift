@@ -56,7 +56,7 @@ public struct SavedRun: Sendable {
     }
     let contents: Contents
     do { contents = try JSONDecoder().decode(Contents.self, from: Data(text.utf8)) } catch {
-      throw damaged("run", "the fields of a run", "\(error)")
+      throw damaged("run", "the fields of a run", "others")
     }
     guard let latents = checkpoint["latents"]?.tensor else { throw damaged("tensors", "latents", "none") }
     var caches = contents.caches.map { StepCacheState(values: $0) }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 
 /// What was measured of a checkpoint for the cache rules, and where the numbers come from.
@@ -165,10 +166,9 @@ public struct StepCacheCalibration: Sendable, Hashable, Codable {
 
   /// Writes the file, to a temporary name first, and makes its folder.
   public func write(to path: String) throws {
-    let folder = (path as NSString).deletingLastPathComponent
-    if !folder.isEmpty { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
+    try FileSystem.makeFolder(FileSystem.folder(of: path))
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try encoder.encode(self).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try FileSystem.write([UInt8](encoder.encode(self)), to: path)
   }
 }

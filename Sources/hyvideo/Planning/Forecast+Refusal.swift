@@ -18,7 +18,9 @@ extension Forecaster {
     }
     let (bound, found, stage) = limit.tightest(plan)
     return RequestError(
-      "does not fit", at: "\(request.frames) frames of \(request.roundedHeight)x\(request.roundedWidth)",
+      "does not fit",
+      at: VideoSize.text(
+        frames: request.frames, height: request.roundedHeight, width: request.roundedWidth),
       expected: "at most \(ByteCount.text(bound.bytes)) \(bound.kind)(\(bound.source))",
       found: "\(ByteCount.text(found)) to \(stage)", remedy: remedy)
   }

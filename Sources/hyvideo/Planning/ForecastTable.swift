@@ -9,7 +9,8 @@ struct ForecastTable {
     let r = report
     let s = r.setting
     var lines = [
-      "\(r.setting.videos > 1 ? "\(s.videos) videos of " : "")\(s.frames) frames of \(s.height)x\(s.width), \(s.steps) steps"
+      "\(r.setting.videos > 1 ? "\(s.videos) videos of " : "")"
+        + "\(VideoSize.text(frames: s.frames, height: s.height, width: s.width)), \(s.steps.counted("step"))"
         + (s.cache == "none" ? "" : ", cache \(s.cache) (times as if no step were skipped)"),
       "layout: \(layout)",
     ]

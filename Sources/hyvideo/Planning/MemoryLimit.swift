@@ -20,6 +20,8 @@ struct MemoryLimit {
   let host: Bound
   /// Nil where the device computes in the host's memory.
   let device: Bound?
+  /// Where a flag says more than there is.
+  let warning: String?
 
   func allows(_ plan: RunPlan) -> Bool {
     host.allows(plan.hostPeakBytes) && device?.allows(plan.devicePeakBytes) ?? true
@@ -39,22 +41,35 @@ struct MemoryLimit {
 
   /// What the flags say, else a process's share of what the host has, and what its device has.
   init(_ options: PlanOptions, processesOnHost: Int, for planning: DevicePlanning) {
-    if let given = options.memoryLimit {
+    let available = planning.isHere ? HostMemory.available : (bytes: .max, source: "")
+    warning = options.limits.memoryLimit.flatMap {
+      Self.warning($0.bytes, processes: max(processesOnHost, 1), available: available)
+    }
+    if let given = options.limits.memoryLimit {
       host = Bound(bytes: given.bytes, source: "--memory-limit", kind: "")
     } else if !planning.isHere {
       host = .unknown
     } else {
-      let available = HostMemory.available
       host = Bound(
         bytes: available.bytes / max(processesOnHost, 1),
         source: processesOnHost > 1 ? "a rank's share of \(available.source)" : available.source, kind: "")
     }
     device = planning.memory.map { memory in
-      let given = options.deviceMemoryLimit
+      let given = options.limits.deviceMemoryLimit
       return Bound(
         bytes: given?.bytes ?? memory.bytes, source: given == nil ? memory.source : "--device-memory-limit",
         kind: "of device memory ")
     }
+  }
+
+  /// What to say of a limit that all processes of the host together cannot be given; nil where they can.
+  private static func warning(_ limit: Int, processes: Int, available: (bytes: Int, source: String)) -> String? {
+    let all = limit.multipliedReportingOverflow(by: processes)
+    let bytes = all.overflow ? Int.max : all.partialValue
+    if bytes <= available.bytes { return nil }
+    return "--memory-limit allows \(ByteCount.text(bytes))"
+      + (processes > 1 ? " (\(processes) ranks of \(ByteCount.text(limit)) each)" : "")
+      + ", more than \(ByteCount.text(available.bytes)) (\(available.source)): what fits the limit may not fit the host"
   }
 }
 

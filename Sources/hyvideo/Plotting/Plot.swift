@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import Generation
 import VideoIO
@@ -43,7 +44,7 @@ struct Plot {
   func write(to path: String) throws {
     var canvas = Canvas(width: Self.width, height: Self.panelHeight * panels.count)
     for (index, panel) in panels.enumerated() { draw(panel, top: index * Self.panelHeight, on: &canvas) }
-    try Data(canvas.png()).write(to: URL(fileURLWithPath: path), options: .atomic)
+    try FileSystem.write(canvas.png(), to: path)
   }
 
   private func draw(_ panel: Panel, top: Int, on canvas: inout Canvas) {

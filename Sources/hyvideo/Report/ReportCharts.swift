@@ -112,7 +112,8 @@ enum ReportCharts {
 
   /// Up to five steps of 1, 2 or 5 times a power of ten.
   private static func axis(upTo largest: Double) -> (end: Double, ticks: [Double]) {
-    guard largest > 0, largest.isFinite else { return (1, [0, 1]) }
+    // Below the smallest normal number there are no steps.
+    guard largest >= 1e-300, largest.isFinite else { return (1, [0, 1]) }
     let power = pow(10, (log10(largest / 4)).rounded(.down))
     let step = [1, 2, 5, 10].map { $0 * power }.first { largest / $0 <= 5 } ?? 10 * power
     let count = Int((largest / step).rounded(.up))

@@ -24,7 +24,7 @@ struct ReportCommand: ParsableCommand {
 
   func run() throws {
     let value = try RefusedBeforeWork.checking {
-      let value = try JSONValue(contentsOf: report)
+      let value = try WrittenFile.report.reading(report) { try JSONValue(contentsOf: $0) }
       guard value["settings"].object != nil, value["stages"].array != nil, value["steps"].array != nil else {
         throw RequestError(
           "no report", at: report, expected: "a file of hyvideo generate --report", found: value.summary,
@@ -46,9 +46,7 @@ struct ReportCommand: ParsableCommand {
       }
     }
     let contents = ReportPage(report: value, frames: frames, video: video).html
-    do { try Data(contents.utf8).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw CheckpointError.unwritable(file: path, reason: "the system refused it")
-    }
+    try FileSystem.write(Array(contents.utf8), to: path)
     try Console.result(path)
   }
 
@@ -74,8 +72,9 @@ struct ReportText {
     let skipped = steps.count { $0["skipped"].bool == true }
     var lines = [
       settings["prompt"].string ?? "",
-      "\(settings["width"].summary)x\(settings["height"].summary), \(settings["frames"].summary) frames, "
-        + "\(settings["steps"].summary) steps\(skipped > 0 ? " (\(skipped) skipped by \(settings["cache"].string ?? ""))" : ""), "
+      VideoSize.text(
+        frames: settings["frames"].int ?? 0, height: settings["height"].int ?? 0, width: settings["width"].int ?? 0)
+        + ", \((settings["steps"].int ?? 0).counted("step"))\(skipped > 0 ? " (\(skipped) skipped by \(settings["cache"].string ?? ""))" : ""), "
         + "seed \(report["seed"].summary), version \(report["version"].string ?? "")",
       "checkpoint \(report["checkpoint_sha256"].string ?? "")", "",
     ]

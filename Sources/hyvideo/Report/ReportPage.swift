@@ -55,7 +55,7 @@ struct ReportPage {
     let skipped = steps.count { $0["skipped"].bool == true }
     let seconds = report["seconds"].double ?? stages.reduce(0) { $0 + ($1["seconds"].double ?? 0) }
     var facts = [
-      ("size", "\(settings["width"].summary) × \(settings["height"].summary)"),
+      ("size", VideoSize.text(height: settings["height"].int ?? 0, width: settings["width"].int ?? 0)),
       ("frames", "\(settings["frames"].summary) at \(settings["frames_per_second"].summary)/s"),
       ("steps", settings["steps"].summary + (skipped > 0 ? " (\(skipped) skipped)" : "")),
       ("seed", report["seed"].summary),
@@ -98,7 +98,7 @@ struct ReportPage {
     let columns = steps.map { step in
       let (seconds, skipped) = (step["seconds"].double ?? 0, step["skipped"].bool == true)
       return ReportCharts.Bar(
-        label: "step \((step["index"].int ?? 0) + 1)", value: seconds,
+        label: "step \(Self.index(of: step) + 1)", value: seconds,
         text: ProgressPrinter.seconds(seconds) + (skipped ? ", skipped" : ""), isHollow: skipped)
     }
     var parts: [String] = []
@@ -111,7 +111,7 @@ struct ReportPage {
     }
     let decisions = steps.compactMap { step in
       step["cache_change"].double.flatMap { value in
-        step["cache_limit"].double.map { (step: step["index"].int ?? 0, value: value, limit: $0) }
+        step["cache_limit"].double.map { (step: Self.index(of: step), value: value, limit: $0) }
       }
     }
     if !decisions.isEmpty {
@@ -119,7 +119,8 @@ struct ReportPage {
       parts.append(
         "<figure class=\"wide\"><h3>What \(method) compared, and its limit</h3>"
           + ReportCharts.line(
-            decisions, steps: (steps.last?["index"].int ?? 0) + 1, title: "Estimated change at each step and the limit")
+            decisions, steps: (steps.last.map(Self.index) ?? 0) + 1,
+            title: "Estimated change at each step and the limit")
           + "<p class=\"key\"><i class=\"below\"></i>below the limit: skipped <i class=\"above\"></i>computed</p></figure>"
       )
     }
@@ -193,6 +194,9 @@ struct ReportPage {
   }
 
   // MARK: Numbers
+
+  /// A step's place on the axis, of those that a run can have.
+  private static func index(of step: JSONValue) -> Int { min(max(step["index"].int ?? 0, 0), 9999) }
 
   private static func tick(_ value: Double) -> String {
     value == 0 ? "0" : value < 1 ? String(format: "%.3g ms", 1000 * value) : String(format: "%.3g s", value)

@@ -25,6 +25,7 @@ struct ReproduceCommand: ParsableCommand {
   @Option(help: "Threads. Default: those that made the video; others may change last bits.") var threads: Int?
   @Option(help: ArgumentHelp("The noise that the video was started from, where it was a file's.", valueName: "file"))
   var initialNoise: String?
+  @OptionGroup(title: "Memory") var memory: MemoryOptions
   @Flag(help: "Go on with another checkpoint or other noise.") var force = false
   @Flag(help: "Print the command that makes the video, and do nothing.") var dryRun = false
 
@@ -56,6 +57,7 @@ struct ReproduceCommand: ParsableCommand {
     ]
     for (flag, value) in parts { if let value { words += [flag, value] } }
     if let threads = threads ?? origin.threads { words += ["--threads", "\(threads)"] }
+    words += memory.words
     try checkNoise(origin)
     return (origin, words, path)
   }
@@ -103,7 +105,8 @@ struct ReproduceCommand: ParsableCommand {
     if force { return }
     var digest: String?
     if let initialNoise {
-      guard let tensor = try Checkpoint(path: initialNoise)["latents"]?.tensor else {
+      guard let tensor = try WrittenFile.noise.reading(initialNoise, { try Checkpoint(path: $0)["latents"]?.tensor })
+      else {
         throw RequestError(
           "missing tensor", at: initialNoise, expected: "a tensor named latents", found: "none",
           remedy: "check --initial-noise")
@@ -137,12 +140,13 @@ struct ReproduceCommand: ParsableCommand {
     let digests = try [video, path].map { try Self.digests(of: VideoReader(path: $0, ffmpeg: ffmpeg)) }
     let differing = zip(digests[0], digests[1]).enumerated().filter { $1.0 != $1.1 }.map(\.offset)
     if differing.isEmpty && digests[0].count == digests[1].count {
-      return Console.error("identical: all \(digests[0].count) frames of \(video)\n")
+      let count = digests[0].count
+      return Console.error("identical: \(count > 1 ? "all " : "")\(count.counted("frame")) of \(video)\n")
     }
     let first = differing.first.map { ", the first is frame \($0 + 1)" } ?? ""
     let comparison = ShellCommand.line(["hyvideo", "compare", video, path])
     let text =
-      "\(differing.count) of \(digests[0].count) frames differ\(first) (\(digests[1].count) were made); see \(comparison)"
+      "\(differing.count) of \(digests[0].count.counted("frame")) \(differing.count == 1 ? "differs" : "differ")\(first) (\(digests[1].count) were made); see \(comparison)"
     if force { return Console.error("warning: \(text)\n") }
     throw NotReproduced(text: text)
   }

@@ -38,7 +38,10 @@ struct VideoOrigin {
         remedy: "give the file as it was made")
     }
     self.seed = seed
-    settings = try JSONValue(bytes: Array(value("settings").utf8), file: "\(path): settings")
+    let text = try value("settings")
+    settings = try WrittenFile.origin.reading("\(path): settings") {
+      try JSONValue(bytes: Array(text.utf8), file: $0)
+    }
   }
 
   private static func metadata(of path: String, ffmpeg: FFmpeg) throws -> [String: String] {
@@ -48,7 +51,8 @@ struct VideoOrigin {
     }
     let file = "\(path)/\(fileName)"
     guard FileManager.default.fileExists(atPath: file) else { return [:] }
-    return (try JSONValue(contentsOf: file).object ?? [:]).compactMapValues(\.string)
+    let value = try WrittenFile.origin.reading(file) { try JSONValue(contentsOf: $0) }
+    return (value.object ?? [:]).compactMapValues(\.string)
   }
 
   /// Of the noise that was given instead of the seed's.
@@ -107,6 +111,6 @@ struct VideoOrigin {
   static func write(_ metadata: [String: String], toFolder folder: String) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try encoder.encode(metadata).write(to: URL(fileURLWithPath: "\(folder)/\(fileName)"), options: .atomic)
+    try FileSystem.write([UInt8](encoder.encode(metadata)), to: FileSystem.join(folder, fileName))
   }
 }
