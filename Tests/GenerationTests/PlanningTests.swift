@@ -181,7 +181,9 @@ import Testing
     let step = rest.denseStep.total.operations
     #expect(operations(rest) < 3.1 * step && operations(rest) >= 3 * skipped)
     // Modulation, which does not depend on the latents, is made for all steps at once.
-    if method != "taylorseer" { #expect(abs((operations(whole) - operations(rest)) / 9 / step - 1) < 1e-9) }
+    // A cache has nothing to compare the first step with.
+    let tolerance = method == "none" ? 1e-9 : 0.01
+    if method != "taylorseer" { #expect(abs((operations(whole) - operations(rest)) / 9 / step - 1) < tolerance) }
     // Where all steps are done, nothing is read but what decodes.
     #expect(try plan(done: 12).stages.map(\.stage) == [.loadDecoder, .decode])
   }
