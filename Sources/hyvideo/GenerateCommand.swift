@@ -104,6 +104,7 @@ struct GenerateCommand: ParsableCommand {
         if let saved { ResumedFlags.fill(&command, from: saved, ranks: session.group.size) }
         var plan = try GeneratePlan(command, resuming: saved, session: session)
         try plan.foresee(command, session: session)
+        try plan.requireEncoder()
         try plan.identify()
         return plan
       }

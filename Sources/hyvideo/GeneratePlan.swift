@@ -23,6 +23,7 @@ struct GeneratePlan {
   let framesPerSecond: Int
   /// Nil on ranks that write nothing.
   let ffmpeg: FFmpeg?
+  private let needsEncoder: Bool
   /// Things to say before the run.
   var notes: [String]
   /// The hash of the checkpoint's files. Empty until `identify`, unless the command line cannot be checked without it.
@@ -46,6 +47,9 @@ struct GeneratePlan {
   let sharing: RankSharing
   /// What the run will need.
   var forecast: Forecast?
+
+  /// Asks the encoder, which takes a tenth of a second, for runs that fit alone.
+  func requireEncoder() throws { if needsEncoder { try ffmpeg?.requireEncoder() } }
 
   /// Lets the ranks send each other tensors from device to device, where they have such. All ranks call this.
   mutating func joinDevices(_ session: RankSession) throws {
@@ -72,7 +76,7 @@ struct GeneratePlan {
 
     ffmpeg = session.isFirst ? try FFmpeg.find() : nil
     let outputs = try OutputPlan(command.output, requests: requests, isChecked: session.isFirst)
-    if outputs.hasFiles { try ffmpeg?.requireEncoder() }
+    needsEncoder = outputs.hasFiles
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
     }

@@ -22,7 +22,7 @@ extension CPUPlanningBackend {
         AttentionOutput(
           values: tensor(query.shape), logSumExp: logSumExp ? tensor([batch, heads, tokens]) : nil))
       inputs.append(headRows(query))
-      let tiles = extents.queryTiles(tokens, heads: batch * heads).map(\.count)
+      let tiles = extents.queryTiles(tokens, heads: batch * heads).map { $0.count }
       taskCount = max(taskCount, tiles.map { extents.taskCount(rows: $0) }.max() ?? 0)
       tasksPerHead += tiles.count
     }
