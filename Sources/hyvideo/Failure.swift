@@ -1,6 +1,8 @@
 import ArgumentParser
 import Checkpoints
+import Foundation
 import Generation
+import TensorOps
 import Tokenizers
 
 /// An error as the user sees it: one line, and the exit status that goes with it.
@@ -20,6 +22,9 @@ struct Failure: Codable, Equatable {
     case is RequestError, is TokenizerError: self.init(message: "\(error)", status: 64)
     case is CheckpointError: self.init(message: "\(error)", status: 1)
     case let stopped as Interruption: self.init(message: "\(stopped)", status: stopped.status)
+    case BackendError.stopped:
+      // Nothing but a signal stops a pass.
+      self.init(Interruption(signal: StopSignals.received ?? SIGTERM, consequence: nil))
     case let silent as ExitCode: self.init(message: "", status: silent.rawValue)
     default:
       // The parser's own errors carry a usage text; other errors describe themselves.

@@ -132,8 +132,8 @@ struct GenerateCommand: ParsableCommand {
         try NonFiniteLatents.check(latents, wasChecked: !running.noCheck)
       }
     } catch {
-      // Nobody can go on from what is saved.
-      saver.remove()
+      // Nobody can go on from such latents. Where a rank was lost, what is saved serves.
+      if error is NonFiniteLatents || error is AgreedFailure { saver.remove() }
       throw error
     }
 
@@ -206,7 +206,12 @@ struct GenerateCommand: ParsableCommand {
     var request = job.request
     request.cache = .none
     let frames = FrameCollector(frameCount: request.frames)
-    try plan.decode(pipeline.denoise(request, texts: texts), job, pipeline, into: frames)
+    do {
+      try plan.decode(pipeline.denoise(request, texts: texts), job, pipeline, into: frames)
+    } catch let error as BackendError {
+      guard case .stopped = error, let signal = StopSignals.received else { throw error }
+      throw Interruption(signal: signal, consequence: "the video is whole, and was not compared")
+    }
     let dense = FidelityMeasurement.Run(latents: observer.latents, video: frames.video, steps: observer.steps)
     let fidelity = try FidelityMeasurement(cached: cached, dense: dense)
     if let fidelity { observer.note(fidelity.summary) }

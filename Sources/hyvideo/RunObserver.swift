@@ -1,6 +1,7 @@
 import Foundation
 import Generation
 import TensorCore
+import TensorOps
 
 /// Follows a run: prints progress, keeps times and memory for the report, and latents where they are to be saved.
 final class RunObserver: GenerationObserver {
@@ -117,6 +118,8 @@ final class RunObserver: GenerationObserver {
     try recorder?.record(latents, step: step)
     do {
       if let picture = try preview?.latentsDidChange(latents, step: step) { progress.show(picture) }
+    } catch BackendError.stopped {
+      // The run ends after this step.
     } catch {
       // A picture on the way is worth no run.
       preview = nil
