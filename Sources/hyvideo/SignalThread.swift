@@ -12,6 +12,8 @@ enum SignalThread {
     sigfillset(&blocked)
     // A thread's own faults are its own.
     for fault in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS] { sigdelset(&blocked, fault) }
+    // Terminals stop programs without a handler.
+    for stop in [SIGTSTP, SIGTTIN, SIGTTOU] { sigdelset(&blocked, stop) }
     var inherited = sigset_t()
     pthread_sigmask(SIG_BLOCK, &blocked, &inherited)
     // Some programs start others with these blocked.

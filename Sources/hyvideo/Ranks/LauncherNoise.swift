@@ -9,13 +9,19 @@ struct LauncherNoise {
   /// Whether the line under way has been passed on in part.
   private var isPassing = false
 
-  private static let prefix = Array("error: ".utf8)
+  /// How a rank begins to say why the run failed: anywhere, and over a bar of progress on a terminal.
+  private static let prefixes = ["error: ", "\r\u{1B}[Kerror: "].map { Array($0.utf8) }
   private static let dashes = 20
 
   /// What of some bytes is for the user.
   mutating func passed(_ bytes: ArraySlice<UInt8>) -> String {
     var result: [UInt8] = []
     for byte in bytes {
+      if byte == UInt8(ascii: "\r") && isPassing {
+        // What is drawn over begins anew.
+        isPassing = false
+        line.removeAll()
+      }
       line.append(byte)
       if byte == UInt8(ascii: "\n") {
         result += finishedLine()
@@ -33,7 +39,8 @@ struct LauncherNoise {
   private var mayBeNoise: Bool {
     if isInside { return true }
     let isDashes = line.allSatisfy { $0 == UInt8(ascii: "-") }
-    return isDashes || zip(line, Self.prefix).allSatisfy { $0 == $1 } || Self.origin(of: line) != .none
+    return isDashes || Self.prefixes.contains { zip(line, $0).allSatisfy { $0 == $1 } }
+      || Self.origin(of: line) != .none
   }
 
   private enum Origin { case none, begun, whole }
@@ -64,7 +71,7 @@ struct LauncherNoise {
       if isInside { paragraphs.append("") }
       return []
     }
-    if line.starts(with: Self.prefix) {
+    if Self.prefixes.contains(where: { line.starts(with: $0) }) {
       hasError = true
       return line
     }

@@ -21,9 +21,13 @@ final class LauncherProcess {
     for descriptor in inputs + outputs { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     (input, errors) = (inputs[1], outputs[0])
     for name in [SIGINT, SIGTERM, SIGHUP] {
-      signal(name) { number in
+      let before = signal(name) { number in
         LauncherProcess.lastSignal.store(number, ordering: .relaxed)
         LauncherProcess.signalCount.add(1, ordering: .relaxed)
+      }
+      // As under nohup.
+      if name == SIGHUP, unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
+        signal(name, SIG_IGN)
       }
     }
     let result = Self.spawn(path, arguments, input: inputs[0], errors: outputs[1], &identifier)
