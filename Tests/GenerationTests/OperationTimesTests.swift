@@ -83,6 +83,11 @@ import Testing
       #expect(try times(good, extents: extents).timings.isEmpty, "\(extents)")
     }
     #expect(try times(good, kind: "linear", extents: "[1]").timings.isEmpty)
+    let many = 1 << 40
+    for frames in [0, many] {
+      let kept = try times(good, kind: "convolution", extents: "[1, 1, 1, 1, \(frames), 1, 1, \(many), 1, 1]").timings
+      #expect(kept.count <= 1)
+    }
     #expect(try times(good, kind: "linear", extents: "[1, 8, 8, 1, 0, 0, 0]").timings.count == 1)
   }
 

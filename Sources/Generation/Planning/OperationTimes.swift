@@ -25,7 +25,7 @@ public struct OperationTimes: Sendable, Codable {
 
     /// Whether a processor could take so long: files may hold anything.
     var isPossible: Bool {
-      operation.isPossible && (0...1e-3 + 1e-6 * operation.amount).contains(seconds)
+      operation.isPossible && seconds >= 0 && seconds <= 1e-3 + 1e-6 * operation.amount
         && (0...100).contains(startSeconds)
     }
   }
@@ -120,6 +120,7 @@ public struct OperationTimes: Sendable, Codable {
     repeat {
       // What has been timed makes better guesses of the rest.
       var guesses = guesses(of: stages)
+      for probe in untimed { guesses.remove(probe) }
       for probe in guesses.byWeight where guesses.isWorthTiming(probe) && !untimed.contains(probe) {
         if secondsLeft() < 0 { break }
         guesses.remove(probe)

@@ -56,8 +56,11 @@ extension PlanWalk {
     var latents = noise
     keepLatents(latents)
     var (held, before) = (memory.statistics, all.statistics)
+    let atStart = (held: held, sent: before)
+    var (heldWhenDone, sentWhenDone) = atStart
     for step in 0..<walked {
       (held, before) = (memory.statistics, all.statistics)
+      if first + step == done { (heldWhenDone, sentWhenDone) = (held, before) }
       // The last step finds all others' latents where they are kept.
       if step == walked - 1 { for _ in 0..<rest { keepLatents(memory.tensor(latentShape)) } }
       let (previous, most) = (last.calls, memory.statistics.peakBytes)
@@ -83,9 +86,16 @@ extension PlanWalk {
     let perStep = all.statistics.since(before)
     work.add(last, times: rest)
     work.add(previewWork, times: previews)
+    // Of steps that only brought a cache to where it is, nothing counts.
+    let earlier = (
+      read: heldWhenDone.weightBytesRead - atStart.held.weightBytesRead,
+      new: heldWhenDone.pool.systemBytes - atStart.held.pool.systemBytes,
+      sent: sentWhenDone.since(atStart.sent)
+    )
     end(
-      .denoise, units: stepsLeft, work: work, read: memory.statistics.weightBytesRead + rest * read,
-      new: rest * newBytes, sent: (perStep.bytesSent * rest, perStep.messages * rest))
+      .denoise, units: stepsLeft, work: work,
+      read: memory.statistics.weightBytesRead + rest * read - earlier.read, new: rest * newBytes - earlier.new,
+      sent: (perStep.bytesSent * rest - earlier.sent.bytesSent, perStep.messages * rest - earlier.sent.messages))
     try requireRoom()
     caches = []
     if request.cache != .none && skippedStep == nil && !asksForFitAlone {
@@ -138,7 +148,9 @@ extension PlanWalk {
 
   private var previewCount: Int {
     guard let interval = setting.previewInterval, !isComparison else { return 0 }
-    return (stepsLeft + interval - 1) / interval
+    // After each interval, and after the last step.
+    let done = request.steps - stepsLeft
+    return request.steps / interval - done / interval + (request.steps % interval == 0 || stepsLeft == 0 ? 0 : 1)
   }
 
   /// Decodes what a picture on the way is fitted to.

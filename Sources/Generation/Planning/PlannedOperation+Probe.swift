@@ -16,7 +16,7 @@ extension PlannedOperation {
       return product([0, 1, 3, 4, 5]) * seen
     case .convolution:
       // Frames after the first are repeated.
-      let frames = Double((extents[4] - 1) * extents[7] + 1)
+      let frames = max(Double(extents[4] - 1) * Double(extents[7]) + 1, 1)
       return product([0, 1, 2, 2, 2, 3, 5, 6, 8, 8]) * frames
     case .groupNorm: return product([0, 1, 2])
     case .headNorm, .merged: return product([0, 1, 2])
