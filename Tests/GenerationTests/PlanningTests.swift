@@ -168,14 +168,19 @@ import Testing
     let (planner, model) = try planner()
     var request = request(model, steps: 12)
     request.cache = try StepCacheSettings(method: method)
-    let whole = try planner.plan([request], setting: PlanSetting())
+    // Smaller than the network: each step reads weights.
+    var streamed = PlanSetting()
+    streamed.windowBytes = 1 << 20
+    let whole = try planner.plan([request], setting: streamed)
     func plan(done: Int) throws -> RunPlan {
-      var setting = PlanSetting()
+      var setting = streamed
       setting.stepsDone = done
       return try planner.plan([request], setting: setting)
     }
     let rest = try plan(done: 9)
     #expect(rest[.denoise]?.units == 3 && whole[.denoise]?.units == 12)
+    let read = [rest, whole].map { $0[.denoise]?.bytesRead ?? 0 }
+    #expect(read[0] > 0 && read[0] < 2 * read[1] / 5, "\(read)")
     func operations(_ plan: RunPlan) -> Double { plan[.denoise]?.work.total.operations ?? 0 }
     let skipped = rest.skippedStep?.total.operations ?? 0
     let step = rest.denseStep.total.operations

@@ -81,8 +81,9 @@ public struct TiledDecoder: Sendable {
     let (height, width) = (latents.shape[3], latents.shape[4])
     guard let plan, plan.tilesSpace(height: height, width: width) else {
       try tiles.begin([latents])
-      defer { tileDone() }
-      return try tiles.next()
+      let clip = try tiles.next()
+      tileDone()
+      return clip
     }
     let space = plan.space
     try tiles.begin(
