@@ -44,9 +44,9 @@ extension PlanWalk {
     let rotary = rotaryTable()
     var caches = makeCaches()
     let previews = previewCount
-    // A step cache is as it will be only after all steps before, of which those that are done count for nothing.
-    let done = request.steps - stepsLeft
-    let first = request.cache == .none ? done : 0
+    // A step cache is as it will be only after all steps before, of which those that are done count for nothing: neither does
+    // what the first of them makes for all, the modulation, which is little.
+    let first = request.cache == .none ? stepsDone : 0
     // After a preview, blocks are kept that a step has no use for: one more step has them beside its own.
     let walked = request.cache == .none ? min(stepsLeft, previews > 0 ? 3 : 2) : request.steps
     var rest = request.steps - first - walked
@@ -60,16 +60,16 @@ extension PlanWalk {
     var (heldWhenDone, sentWhenDone) = atStart
     for step in 0..<walked {
       (held, before) = (memory.statistics, all.statistics)
-      if first + step == done { (heldWhenDone, sentWhenDone) = (held, before) }
+      if first + step == stepsDone { (heldWhenDone, sentWhenDone) = (held, before) }
       // The last step finds all others' latents where they are kept.
       if step == walked - 1 { for _ in 0..<rest { keepLatents(memory.tensor(latentShape)) } }
       let (previous, most) = (last.calls, memory.statistics.peakBytes)
       latents = try self.step(first + step, latents, guidance, rotary, caches)
       keepLatents(latents)
       last = backend.journal.take()
-      if first + step >= done { work.add(last) }
+      if first + step >= stepsDone { work.add(last) }
       try requireRoom()
-      if endsWhenSteady && step > max(4, done), last.calls == previous,
+      if endsWhenSteady && step > max(4, stepsDone), last.calls == previous,
         memory.statistics.peakBytes == most, memory.statistics.pool.bytesInUse == held.pool.bytesInUse
       {
         rest = request.steps - 1 - step
@@ -149,8 +149,7 @@ extension PlanWalk {
   private var previewCount: Int {
     guard let interval = setting.previewInterval, !isComparison else { return 0 }
     // After each interval, and after the last step.
-    let done = request.steps - stepsLeft
-    return request.steps / interval - done / interval + (request.steps % interval == 0 || stepsLeft == 0 ? 0 : 1)
+    return request.steps / interval - stepsDone / interval + (request.steps % interval == 0 || stepsLeft == 0 ? 0 : 1)
   }
 
   /// Decodes what a picture on the way is fitted to.

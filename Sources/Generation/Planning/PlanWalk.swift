@@ -33,8 +33,9 @@ struct PlanWalk {
   private var sentBefore = CommunicationStatistics()
   private var systemBytesBefore = 0
 
-  /// Those of the run that are still to be done. A comparison begins at the noise.
-  var stepsLeft: Int { request.steps - (isComparison ? 0 : min(setting.stepsDone, request.steps)) }
+  /// Those that the run has behind it. A comparison begins at the noise.
+  var stepsDone: Int { isComparison ? 0 : min(setting.stepsDone, request.steps) }
+  var stepsLeft: Int { request.steps - stepsDone }
 
   /// The transformer's; all share its memory and its journal.
   var backend: any PlanningBackend { backends.transformer }
