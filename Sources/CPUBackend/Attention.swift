@@ -36,14 +36,15 @@ extension CPUBackend {
     let queryTensors = queries.map { withDenseHeads($0) }
     let extents = try AttentionExtents(
       size: size, longestQueries: queries.map { $0.shape[1] }.max() ?? 0,
-      longestKeys: keyValues.map { $0.key.shape[1] }.max() ?? 0, threads: pool.threads, precision: precision, products)
+      longestKeys: keyValues.map { $0.key.shape[1] }.max() ?? 0, threads: workspace.threads, precision: precision,
+      products)
     var outputs: [AttentionOutput] = []
     var groups: [AttentionGroup] = []
     var position = 0
     for query in queryTensors {
       let output = AttentionOutput(
-        values: Tensor(uninitialized: query.shape),
-        logSumExp: logSumExp ? Tensor(uninitialized: [batch, heads, query.shape[1]]) : nil)
+        values: workspace.tensor(query.shape),
+        logSumExp: logSumExp ? workspace.tensor([batch, heads, query.shape[1]]) : nil)
       groups.append(
         AttentionGroup(
           queries: HeadRows(query), result: HeadRows(output.values), logSumExp: output.logSumExp?.floats,
@@ -51,12 +52,26 @@ extension CPUBackend {
       position += query.shape[1]
       outputs.append(output)
     }
+    noteAttention(queries, keyValues, mask, logSumExp: logSumExp)
     // The groups hold addresses only.
     try withExtendedLifetime((keyTensors, queryTensors, outputs)) { () throws(BackendError) in
       let keys = keyTensors.map { (keys: HeadRows($0.keys), values: HeadRows($0.values)) }
-      try AttentionSchedule(groups, keys, validKeys: validKeys, extents).run(on: pool, products)
+      try AttentionSchedule(groups, keys, validKeys: validKeys, extents).run(in: workspace, products)
     }
     return outputs
+  }
+
+  private func noteAttention(
+    _ queries: [Tensor], _ keyValues: [KeyValue], _ mask: AttentionMask, logSumExp: Bool
+  ) {
+    let (shape, keys) = (queries[0].shape, keyValues[0].key.shape)
+    let (queryCount, keyCount) = (queries.reduce(0) { $0 + $1.shape[1] }, keyValues.reduce(0) { $0 + $1.key.shape[1] })
+    let moved = queries.reduce(0) { $0 + $1.byteCount }
+    workspace.note(
+      .attention,
+      [shape[0], shape[2], keys[2], shape[3], queryCount, keyCount, mask.causalBlock ?? 0, logSumExp ? 1 : 0],
+      operations: 4 * mask.pairs(batch: shape[0], queries: queryCount, keys: keyCount) * Double(shape[2] * shape[3]),
+      reads: moved + keyValues.reduce(0) { $0 + 2 * $1.key.byteCount }, writes: moved)
   }
 
   /// The tensor `[B, L, N, D]` as it is where heads are dense and tokens do not overlap, else a copy.

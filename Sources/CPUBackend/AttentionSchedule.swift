@@ -11,10 +11,13 @@ struct AttentionSchedule {
 
   private let extents: AttentionExtents
   private let keyValues: [(keys: HeadRows, values: HeadRows)]
+  private let validKeys: [Int]
   private let keyHeads: Int
-  private var tasks: [Task] = []
-  /// Of each batch item's heads of keys.
-  private var progress: [HeadProgress] = []
+  /// Query heads that use a head of keys.
+  private let sharing: Int
+  /// Parts of each head that are packed by a task each, and tiles of queries of each query head.
+  private let chunks: [(part: Int, tokens: Range<Int>)]
+  private let tiles: [(group: AttentionGroup, tokens: Range<Int>)]
   private let slots: Int
   private let slotCount: Int
   /// Floats that a task needs at most.
@@ -27,39 +30,43 @@ struct AttentionSchedule {
     _ groups: [AttentionGroup], _ keyValues: [(keys: HeadRows, values: HeadRows)], validKeys: [Int],
     _ extents: AttentionExtents
   ) {
-    self.extents = extents
-    self.keyValues = keyValues
+    (self.extents, self.keyValues, self.validKeys) = (extents, keyValues, validKeys)
     keyHeads = keyValues[0].keys.heads
     let batch = validKeys.count
     let heads = groups[0].queries.heads
-    let sharing = heads / keyHeads
-    let chunks = keyValues.enumerated().flatMap { (part, pair) in
+    sharing = heads / keyHeads
+    chunks = keyValues.enumerated().flatMap { (part, pair) in
       stride(from: 0, to: pair.keys.tokens, by: PackedHead.chunk).map {
         (part, $0..<min($0 + PackedHead.chunk, pair.keys.tokens))
       }
     }
-    let tiles = groups.flatMap { group in
+    tiles = groups.flatMap { group in
       extents.queryTiles(group.queries.tokens, heads: batch * heads).map { (group, $0) }
     }
-    for index in 0..<batch * keyHeads {
-      for (part, tokens) in chunks { tasks.append(.pack(head: index, part: part, tokens: tokens)) }
-      for head in 0..<sharing {
-        for (group, tokens) in tiles {
-          let task = AttentionTask(
-            group: group, item: index / keyHeads, head: index % keyHeads * sharing + head, tokens: tokens,
-            validKeys: validKeys[index / keyHeads])
-          tasks.append(.attend(head: index, task))
-        }
-      }
-      progress.append(HeadProgress(chunks: chunks.count, users: sharing * tiles.count))
-    }
-    scratch = tiles.map { extents.taskCount(rows: $0.1.count) }.max() ?? 0
+    scratch = tiles.map { extents.taskCount(rows: $0.tokens.count) }.max() ?? 0
     slots = extents.slots(heads: batch * keyHeads, tasksPerHead: sharing * tiles.count)
     slotCount = extents.headCount(tokens: keyValues.map(\.keys.tokens))
   }
 
-  func run(on pool: WorkerPool, _ cache: ProductCache) throws(BackendError) {
-    let memory = Scratch(count: slots * slotCount)
+  /// Heads of keys of all batch items.
+  private var headCount: Int { validKeys.count * keyHeads }
+
+  private var tasks: [Task] {
+    (0..<headCount).flatMap { index in
+      chunks.map { Task.pack(head: index, part: $0.part, tokens: $0.tokens) }
+        + (0..<sharing).flatMap { head in
+          tiles.map { tile in
+            let task = AttentionTask(
+              group: tile.group, item: index / keyHeads, head: index % keyHeads * sharing + head, tokens: tile.tokens,
+              validKeys: validKeys[index / keyHeads])
+            return Task.attend(head: index, task)
+          }
+        }
+    }
+  }
+
+  func run(in workspace: Workspace, _ cache: ProductCache) throws(BackendError) {
+    let memory = workspace.scratch(slots * slotCount)
     defer { withExtendedLifetime(memory) {} }
     let floats = memory.floats
     func slot(_ head: Int) -> UnsafeMutablePointer<Float> { floats + head % slots * slotCount }
@@ -69,7 +76,13 @@ struct AttentionSchedule {
     func dense<Number: ProductNumber>(_ head: Int, _: Number.Type) -> DenseHead<Number> {
       DenseHead(keyValues: keyValues, memory: UnsafeMutableRawPointer(slot(head)).assumingMemoryBound(to: Number.self))
     }
-    try pool.parallel(count: tasks.count, scratch: scratch) { (index, memory) throws(BackendError) in
+    let (tasks, progress) =
+      workspace.computes
+      ? (tasks, (0..<headCount).map { _ in HeadProgress(chunks: chunks.count, users: sharing * tiles.count) })
+      : ([], [])
+    try workspace.parallel(
+      count: headCount * (chunks.count + sharing * tiles.count), scratch: scratch
+    ) { (index, memory) throws(BackendError) in
       switch tasks[index] {
       case .pack(let head, let part, let tokens):
         if head >= slots { progress[head - slots].waitUntilFree() }

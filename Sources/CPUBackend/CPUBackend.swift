@@ -20,14 +20,15 @@ public final class CPUBackend: Backend {
   public let activationType = DType.float32
 
   /// How many threads compute.
-  public var threads: Int { pool.threads }
+  public var threads: Int { workspace.threads }
 
-  let pool: WorkerPool
+  let workspace: Workspace
   /// What linear layers round their inputs to.
   public let precision: ProductPrecision
 
-  let convolutions = ConvolutionCache()
-  let products = ProductCache()
+  let convolutions: ConvolutionLibrary
+  let packedWeights = PackedWeights()
+  let products: ProductCache
 
   /// - Parameters:
   ///   - threads: How many threads compute; by default the cores that the system grants the process.
@@ -35,7 +36,14 @@ public final class CPUBackend: Backend {
   public init(threads: Int? = nil, precision: ProductPrecision = .float32) {
     self.precision = precision
     precondition(threads ?? 1 > 0, "CPU backend: \(threads ?? 0) threads")
-    pool = .shared(threads: threads ?? AvailableCores.count)
+    workspace = Workspace(threads: threads ?? AvailableCores.count)
+    (convolutions, products) = (ConvolutionLibrary(), ProductCache())
+  }
+
+  /// One that plans the operations of another.
+  init(imagining work: ImaginedWork, like backend: CPUBackend) {
+    workspace = Workspace(threads: backend.threads, imagined: work)
+    (precision, convolutions, products) = (backend.precision, backend.convolutions, backend.products)
   }
 
   /// The version of oneDNN that is linked: `2.6.3`.
@@ -44,7 +52,8 @@ public final class CPUBackend: Backend {
   /// Converts to float32; a float32 tensor stays what it is.
   public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
     precondition(tensor.dtype.isFloatingPoint, "upload: \(tensor) is not a floating-point tensor")
-    return tensor.dtype == .float32 ? tensor : Tensor(tensor.floats(), shape: tensor.shape)
+    if tensor.dtype == .float32 { return tensor }
+    return workspace.computes ? Tensor(tensor.floats(), shape: tensor.shape) : workspace.tensor(tensor.shape)
   }
 
   /// The tensor itself where it is dense in row-major order, else a copy.
@@ -58,8 +67,5 @@ public final class CPUBackend: Backend {
   }
 
   /// Gives the threads' working memory and kept blocks back to the system.
-  public func trim() {
-    pool.releaseArenas()
-    HostBufferPool.shared.trim()
-  }
+  public func trim() { workspace.trim() }
 }

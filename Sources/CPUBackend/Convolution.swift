@@ -24,11 +24,9 @@ extension CPUBackend {
     if weight.shape[2] == 1 {
       return try pointwiseConvolution(input, weight, bias, upsampling, residual)
     }
-    let result = Tensor(uninitialized: [shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
+    let result = workspace.tensor([shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
     if outputs == 0 { return result }
-    let added = residual.map { channelsLast($0) }
-    let biases = try bias?.widened(count: outputs, "causalConvolution") ?? zeros(outputs)
-    try convolve(input, norm: nil, weight, bias: biases, upsampling, residual: added, to: result)
+    try convolve(input, norm: nil, weight, bias, upsampling, residual: residual, to: result)
     return result
   }
 
@@ -47,32 +45,47 @@ extension CPUBackend {
       "causalConvolution: \(weight.name) is \(weight.tensor) for \(x) with residual \(residual?.shape ?? [])")
     let input = channelsLast(x)
     let factors = try channelFactors(input, norm, isChannelsLast: true)
-    let result = Tensor(uninitialized: [shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
-    let added = residual.map { channelsLast($0) }
-    let biases = try bias?.widened(count: outputs, "causalConvolution") ?? zeros(outputs)
+    noteGroupNorm(input, norm, isChannelsLast: true, reads: x.byteCount, writes: 0)
+    let result = workspace.tensor([shape[0], shape[2], shape[3], shape[4], outputs]).permuted([0, 4, 1, 2, 3])
     try convolve(
-      input, norm: InputNorm(factors: factors, activation: norm.activation), weight, bias: biases, .none,
-      residual: added, to: result)
+      input, norm: InputNorm(factors: factors, activation: norm.activation), weight, bias, .none, residual: residual,
+      to: result)
     return result
   }
 
   /// The way that is the fastest for the extents.
   private func convolve(
-    _ x: Tensor, norm: InputNorm?, _ weight: Weight, bias: Scratch, _ upsampling: Upsampling, residual: Tensor?,
+    _ x: Tensor, norm: InputNorm?, _ weight: Weight, _ bias: Weight?, _ upsampling: Upsampling, residual: Tensor?,
     to result: Tensor
   ) throws(BackendError) {
-    let (input, outputs) = (Clip(x), weight.shape[0])
+    let (input, outputs, taps) = (Clip(x), weight.shape[0], weight.shape[2])
+    workspace.note(
+      .convolution,
+      [
+        x.shape[1], outputs, taps, x.shape[0], x.shape[2], x.shape[3], x.shape[4], upsampling.time, upsampling.space,
+        residual == nil ? 0 : 1,
+      ], [weight, bias],
+      operations: 2 * Double(result.count / outputs) * Double(outputs * x.shape[1] * taps * taps * taps),
+      reads: x.byteCount + (residual?.byteCount ?? 0), writes: result.byteCount)
+    let residual = residual.map { channelsLast($0) }
+    let bias =
+      try bias.map { (bias) throws(BackendError) in
+        try workspace.widened(bias, count: outputs, "causalConvolution")
+      } ?? zeros(outputs)
     if outputs <= NarrowConvolution.mostOutputs && upsampling == .none {
-      try NarrowConvolution(weight, input: input, bias: bias, residual: residual, result: result).run(on: pool)
-    } else if let extents = WinogradExtents(taps: weight.shape[2], upsampling: upsampling, outputs: outputs, x) {
+      try NarrowConvolution(
+        weight, input: input, bias: bias, residual: residual, result: result, workspace
+      ).run(in: workspace)
+    } else if let extents = WinogradExtents(taps: taps, upsampling: upsampling, outputs: outputs, x) {
       try WinogradConvolution(
-        extents, weight, input: input, norm: norm, bias: bias, residual: residual, result: result, convolutions, pool
-      ).run(on: pool)
+        extents, weight, input: input, norm: norm, bias: bias, residual: residual, result: result, packedWeights,
+        convolutions, workspace
+      ).run(in: workspace)
     } else {
       try SlabConvolution(
         weight, input: input, norm: norm, bias: bias, upsampling: upsampling, residual: residual, result: result,
-        convolutions, pool
-      ).run(on: pool)
+        packedWeights, convolutions, workspace
+      ).run(in: workspace)
     }
   }
 
@@ -92,10 +105,12 @@ extension CPUBackend {
   private func repeated(_ x: Tensor, _ upsampling: Upsampling) -> Tensor {
     let (space, width, channels) = (upsampling.space, x.shape[3], x.shape[4])
     let (frames, height) = (upsampling.frames(x.shape[1]), x.shape[2] * space)
-    let result = Tensor(uninitialized: [x.shape[0], frames, height, width * space, channels])
+    let result = workspace.tensor([x.shape[0], frames, height, width * space, channels])
     let values = result.floats
     let source = UnsafePointer(x.floats)
-    pool.parallelRanges(count: x.shape[0] * frames * height, grain: CPUBackend.rowGrain(width * channels)) { range in
+    workspace.note(.copy, [result.count, min(result.count, 4096)], reads: result.byteCount, writes: result.byteCount)
+    workspace.parallelRanges(count: x.shape[0] * frames * height, grain: CPUBackend.rowGrain(width * channels)) {
+      range in
       for row in range {
         let (item, frame, line) = (row / height / frames, row / height % frames, row % height)
         let sourceFrame = (frame + upsampling.time - 1) / upsampling.time
@@ -110,8 +125,8 @@ extension CPUBackend {
   }
 
   private func zeros(_ count: Int) -> Scratch {
-    let zeros = Scratch(count: count)
-    zeros.floats.update(repeating: 0, count: count)
+    let zeros = workspace.scratch(count)
+    workspace.serially { zeros.floats.update(repeating: 0, count: count) }
     return zeros
   }
 

@@ -4,19 +4,19 @@ public import TensorOps
 extension CPUBackend {
   /// The nonlinearity of every element, in the layout of `x` where that is dense.
   public func activate(_ x: Tensor, _ activation: Activation) throws(BackendError) -> Tensor {
-    mapped(x, "activate") { count, x, result in activation.apply(count, x, to: result) }
+    mapped(x, .activate) { count, x, result in activation.apply(count, x, to: result) }
   }
 
   /// `silu(gate) · x`
   public func gatedSiLU(gate: Tensor, _ x: Tensor) throws(BackendError) -> Tensor {
-    mapped(gate, x, "gatedSiLU") { count, gate, x, result in
+    mapped(gate, x, .gatedSiLU) { count, gate, x, result in
       mapElements(count, gate, x, to: result) { $0.timesSigmoid(of: $0) * $1 }
     }
   }
 
   /// `a · x + b · y`
   public func combination(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) throws(BackendError) -> Tensor {
-    mapped(x, y, "combination") { count, x, y, result in
+    mapped(x, y, .combination) { count, x, y, result in
       mapElements(count, x, y, to: result) { (a * $0).addingProduct($1, b) }
     }
   }
@@ -24,16 +24,18 @@ extension CPUBackend {
   /// `x + gate · y`, or `x + y`
   public func residual(_ x: Tensor, gate: Tensor?, _ y: Tensor) throws(BackendError) -> Tensor {
     guard let gate else {
-      return mapped(x, y, "residual") { count, x, y, result in mapElements(count, x, y, to: result) { $0 + $1 } }
+      return mapped(x, y, .residual) { count, x, y, result in mapElements(count, x, y, to: result) { $0 + $1 } }
     }
     precondition(
       x.shape == y.shape && x.shape.rank == 3 && gate.shape == [x.shape[0], x.shape[2]],
       "residual: \(x) and \(y) with a gate \(gate), expected [B, L, C] and [B, C]")
     let (tokens, width) = (x.shape[1], x.shape[2])
     let (x, y, gates) = (rows(x, "residual"), rows(y, "residual"), rows(gate, "residual"))
-    let result = Tensor(uninitialized: x.tensor.shape)
+    let result = workspace.tensor(x.tensor.shape)
     let values = result.floats
-    pool.parallelRanges(count: x.count, grain: CPUBackend.rowGrain(width)) { range in
+    workspace.note(
+      .gatedResidual, [x.count, width], reads: x.tensor.byteCount + y.tensor.byteCount, writes: result.byteCount)
+    workspace.parallelRanges(count: x.count, grain: CPUBackend.rowGrain(width)) { range in
       for row in range {
         let gate = UnsafePointer(gates.row(row / tokens))
         let (x, y, target) = (UnsafePointer(x.row(row)), UnsafePointer(y.row(row)), values + row * width)
@@ -51,26 +53,30 @@ extension CPUBackend {
 
   /// Applies a function of `count` neighbouring elements to a whole tensor.
   private func mapped(
-    _ x: Tensor, _ operation: String, _ body: (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+    _ x: Tensor, _ kind: PlannedOperation.Kind,
+    _ body: (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
   ) -> Tensor {
-    mapped(x, x, operation) { count, x, _, result in body(count, x, result) }
+    mapped(x, x, kind, reads: x.byteCount) { count, x, _, result in body(count, x, result) }
   }
 
   /// Applies a function of `count` neighbouring elements to two whole tensors of one shape.
+  /// - Parameter reads: bytes; of both where absent.
   private func mapped(
-    _ x: Tensor, _ y: Tensor, _ operation: String,
+    _ x: Tensor, _ y: Tensor, _ kind: PlannedOperation.Kind, reads: Int? = nil,
     _ body: (Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
   ) -> Tensor {
+    let operation = kind.rawValue
     x.requireFloat32(operation)
     y.requireFloat32(operation)
     precondition(x.shape == y.shape, "\(operation): \(x) and \(y) differ in shape")
+    workspace.note(kind, [x.count], reads: reads ?? x.byteCount + y.byteCount, writes: x.byteCount)
     if x.isDense || !x.hasDenseRows {
       let x = x.isDense ? x : copied(x)
       let y = arranged(y, like: x)
-      let result = Tensor(uninitializedLike: x)
+      let result = workspace.tensor(like: x)
       let (first, second, values) = (UnsafePointer(x.floats), UnsafePointer(y.floats), result.floats)
       withExtendedLifetime((x, y)) {
-        pool.parallelRanges(count: x.count, grain: CPUBackend.elementGrain) { range in
+        workspace.parallelRanges(count: x.count, grain: CPUBackend.elementGrain) { range in
           let start = range.lowerBound
           body(range.count, first + start, second + start, values + start)
         }
@@ -78,9 +84,9 @@ extension CPUBackend {
       return result
     }
     let (first, second) = (rows(x, operation), rows(y, operation))
-    let result = Tensor(uninitialized: x.shape)
+    let result = workspace.tensor(x.shape)
     let (values, width) = (result.floats, first.width)
-    pool.parallelRanges(count: first.count, grain: CPUBackend.rowGrain(width)) { range in
+    workspace.parallelRanges(count: first.count, grain: CPUBackend.rowGrain(width)) { range in
       for row in range { body(width, first.row(row), second.row(row), values + row * width) }
     }
     return result

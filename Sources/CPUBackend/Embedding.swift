@@ -13,10 +13,11 @@ extension CPUBackend {
         (0..<matrix.rows).contains(index), "embedding: \(table.name): id \(index) is outside \(table.tensor)")
     }
     let width = table.shape[1]
-    let result = Tensor(uninitialized: Shape(ids.shape.dimensions + [width]))
+    let result = workspace.tensor(Shape(ids.shape.dimensions + [width]))
     let values = result.floats
+    workspace.noteEmbedding(rows: indices.count, of: table, writes: result.byteCount)
     if width == 0 { return result }
-    pool.parallelRanges(count: indices.count, grain: CPUBackend.rowGrain(width)) { range in
+    workspace.parallelRanges(count: indices.count, grain: CPUBackend.rowGrain(width)) { range in
       for row in range {
         matrix.widen(
           rows: indices[row]..<indices[row] + 1, columns: 0..<width, to: values + row * width, stride: width)

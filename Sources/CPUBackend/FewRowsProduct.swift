@@ -13,8 +13,8 @@ struct FewRowsProduct {
   /// Outputs that are worth waking another thread for.
   static func grain(inputs: Int) -> Int { max(1, (1 << 16) / max(inputs, 1)) }
 
-  func run(on pool: WorkerPool) {
-    pool.parallelRanges(
+  func run(in workspace: Workspace) {
+    workspace.parallelRanges(
       count: weight.rows, grain: FewRowsProduct.grain(inputs: weight.columns), scratch: FewRowsProduct.piece
     ) { outputs, piece in
       for output in outputs { compute(output, piece) }

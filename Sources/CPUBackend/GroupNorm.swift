@@ -13,10 +13,12 @@ extension CPUBackend {
     let input = x.isContiguous ? x : channelsLast(x)
     let norm = GroupNormalization(groups: groups, weight: weight, bias: bias, epsilon: epsilon, activation: activation)
     let factors = try channelFactors(input, norm, isChannelsLast: !x.isContiguous)
-    let result = Tensor(uninitializedLike: input)
+    let result = workspace.tensor(like: input)
     if x.count == 0 { return result }
+    // Read for the statistics, then again.
+    noteGroupNorm(input, norm, isChannelsLast: !x.isContiguous, reads: 2 * x.byteCount, writes: result.byteCount)
     for item in 0..<x.shape[0] {
-      let pass = GroupNormPass(input, item: item, isChannelsLast: !x.isContiguous, pool: pool)
+      let pass = GroupNormPass(input, item: item, isChannelsLast: !x.isContiguous, workspace: workspace)
       pass.apply(
         factors.floats + item * 3 * channels, activation, to: result.floats + item * pass.positions * channels)
     }
@@ -30,17 +32,27 @@ extension CPUBackend {
     _ input: Tensor, _ norm: GroupNormalization, isChannelsLast: Bool
   ) throws(BackendError) -> Scratch {
     let (batch, channels) = (input.shape[0], input.shape[1])
-    let weights = try norm.weight.widened(count: channels, "groupNorm")
-    let biases = try norm.bias.widened(count: channels, "groupNorm")
-    let factors = Scratch(count: batch * 3 * channels)
+    let weights = try workspace.widened(norm.weight, count: channels, "groupNorm")
+    let biases = try workspace.widened(norm.bias, count: channels, "groupNorm")
+    let factors = workspace.scratch(batch * 3 * channels)
     if input.count == 0 { return factors }
     for item in 0..<batch {
-      let pass = GroupNormPass(input, item: item, isChannelsLast: isChannelsLast, pool: pool)
-      pass.statistics().factors(
-        groups: norm.groups, positions: pass.positions, weights: weights.floats, biases: biases.floats, norm.epsilon,
-        to: factors.floats + item * 3 * channels)
+      let pass = GroupNormPass(input, item: item, isChannelsLast: isChannelsLast, workspace: workspace)
+      let statistics = pass.statistics()
+      workspace.serially {
+        statistics.factors(
+          groups: norm.groups, positions: pass.positions, weights: weights.floats, biases: biases.floats, norm.epsilon,
+          to: factors.floats + item * 3 * channels)
+      }
     }
     return withExtendedLifetime((weights, biases)) { factors }
+  }
+
+  func noteGroupNorm(_ input: Tensor, _ norm: GroupNormalization, isChannelsLast: Bool, reads: Int, writes: Int) {
+    let (batch, channels) = (input.shape[0], input.shape[1])
+    workspace.note(
+      .groupNorm, [batch, channels, input.count / (batch * channels), isChannelsLast ? 1 : 0],
+      [norm.weight, norm.bias], reads: reads, writes: writes)
   }
 }
 
@@ -111,41 +123,45 @@ private struct GroupNormPass {
   private let channels: Int
   let positions: Int
   private let isChannelsLast: Bool
-  private let pool: WorkerPool
+  private let workspace: Workspace
 
-  init(_ input: Tensor, item: Int, isChannelsLast: Bool, pool: WorkerPool) {
+  init(_ input: Tensor, item: Int, isChannelsLast: Bool, workspace: Workspace) {
     channels = input.shape[1]
     positions = input.count / (input.shape[0] * channels)
     x = UnsafePointer(input.floats + item * positions * channels)
     self.isChannelsLast = isChannelsLast
-    self.pool = pool
+    self.workspace = workspace
   }
 
   func statistics() -> ChannelStatistics {
     var result = ChannelStatistics(channels: channels)
-    for channel in 0..<channels { result.origins[channel] = x[isChannelsLast ? channel : channel * positions] }
+    workspace.serially {
+      for channel in 0..<channels { result.origins[channel] = x[isChannelsLast ? channel : channel * positions] }
+    }
     let chunk = isChannelsLast ? max(1, (1 << 18) / channels) : positions
     let chunks = (positions + chunk - 1) / chunk
     // Parts of fixed size, added in order: the same result for any number of threads.
-    var parts = [Double](repeating: 0, count: 2 * channels * chunks)
+    var parts = [Double](repeating: 0, count: workspace.computes ? 2 * channels * chunks : 1)
     parts.withUnsafeMutableBufferPointer { parts in
       guard let parts = parts.baseAddress else { return }
       if isChannelsLast {
-        pool.parallel(count: chunks, scratch: 2 * channels) { index, sums in
+        workspace.parallel(count: chunks, scratch: 2 * channels) { index, sums in
           addPositions(
             index * chunk..<min((index + 1) * chunk, positions), result.origins, sums,
             to: parts + index * 2 * channels)
         }
       } else {
-        pool.parallelRanges(count: channels, grain: max(1, CPUBackend.elementGrain / positions)) { range in
+        workspace.parallelRanges(count: channels, grain: max(1, CPUBackend.elementGrain / positions)) { range in
           for channel in range { addChannel(channel, result.origins[channel], to: parts) }
         }
       }
     }
-    for index in 0..<chunks {
-      for channel in 0..<channels {
-        result.sums[channel] += parts[(2 * index) * channels + channel]
-        result.squares[channel] += parts[(2 * index + 1) * channels + channel]
+    workspace.serially {
+      for index in 0..<chunks {
+        for channel in 0..<channels {
+          result.sums[channel] += parts[(2 * index) * channels + channel]
+          result.squares[channel] += parts[(2 * index + 1) * channels + channel]
+        }
       }
     }
     return result
@@ -193,7 +209,7 @@ private struct GroupNormPass {
   func apply(_ factors: UnsafePointer<Float>, _ activation: Activation, to y: UnsafeMutablePointer<Float>) {
     if isChannelsLast {
       let norm = ChannelNormalization(factors: factors, channels: channels, activation: activation)
-      pool.parallelRanges(count: positions, grain: CPUBackend.rowGrain(channels)) { range in
+      workspace.parallelRanges(count: positions, grain: CPUBackend.rowGrain(channels)) { range in
         norm.apply(
           positions: range.count, x + range.lowerBound * channels, to: y + range.lowerBound * channels)
       }
@@ -202,7 +218,7 @@ private struct GroupNormPass {
     let (origins, scales, offsets) = (factors, factors + channels, factors + 2 * channels)
     let piece = 1 << 14
     let pieces = (positions + piece - 1) / piece
-    pool.parallelRanges(count: channels * pieces, grain: max(1, piece / positions)) { range in
+    workspace.parallelRanges(count: channels * pieces, grain: max(1, piece / positions)) { range in
       for index in range {
         let (channel, start) = (index / pieces, index % pieces * piece)
         let (origin, scale, offset) = (origins[channel], scales[channel], offsets[channel])

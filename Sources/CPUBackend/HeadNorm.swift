@@ -14,12 +14,17 @@ extension CPUBackend {
         "headNorm: \(x) with a rotary table \(rotary.cosines), expected [\(tokens), \(size) / 2]")
     }
     let input = rows(x, "headNorm")
-    let weights = try weight?.widened(count: size, "headNorm")
+    let weights = try weight.map { (weight) throws(BackendError) in
+      try workspace.widened(weight, count: size, "headNorm")
+    }
     let table = rotary.map { (rows($0.cosines, "headNorm"), rows($0.sines, "headNorm")) }
-    let result = Tensor(uninitialized: x.shape)
+    let result = workspace.tensor(x.shape)
     let values = result.floats
+    workspace.note(
+      .headNorm, [x.shape[0] * tokens, heads, size, rotary == nil ? 0 : 1], [weight],
+      reads: x.byteCount + (rotary.map { 2 * $0.cosines.byteCount } ?? 0), writes: result.byteCount)
     let grain = CPUBackend.rowGrain(heads * size)
-    pool.parallelRanges(count: x.shape[0] * tokens, grain: grain, scratch: 2 * size) { range, factors in
+    workspace.parallelRanges(count: x.shape[0] * tokens, grain: grain, scratch: 2 * size) { range, factors in
       let rotation = rotary.map { Rotation(size: size, pairing: $0.pairing, memory: factors) }
       for token in range {
         if let (cosines, sines) = table {

@@ -16,28 +16,21 @@ extension Tensor {
   func hasLayout(of other: Tensor) -> Bool {
     (0..<shape.rank).allSatisfy { shape[$0] <= 1 || strides[$0] == other.strides[$0] }
   }
-
-  /// A tensor to fill with the shape and the order of axes of a dense tensor.
-  init(uninitializedLike other: Tensor) {
-    self.init(
-      shape: other.shape, dtype: other.dtype, strides: other.strides,
-      storage: HostStorage(byteCount: other.count * other.dtype.byteCount))
-  }
 }
 
 extension CPUBackend {
   /// A row-major copy.
   func copied(_ x: Tensor) -> Tensor {
-    let result = Tensor(uninitialized: x.shape, x.dtype)
-    StridedCopy(from: x, to: result).run(on: pool)
+    let result = workspace.tensor(x.shape, x.dtype)
+    workspace.copy(from: x, to: result)
     return result
   }
 
   /// A tensor with the elements of `x` in the layout of a dense tensor of the same shape; `x` itself where it has it.
   func arranged(_ x: Tensor, like other: Tensor) -> Tensor {
     if x.hasLayout(of: other) { return x }
-    let result = Tensor(uninitializedLike: other)
-    StridedCopy(from: x, to: result).run(on: pool)
+    let result = workspace.tensor(like: other)
+    workspace.copy(from: x, to: result)
     return result
   }
 
@@ -59,11 +52,11 @@ extension CPUBackend {
         "concatenate: \(first) and \(tensor) differ beside axis \(axis)")
       dimensions[axis] += tensor.shape[axis]
     }
-    let result = Tensor(uninitialized: Shape(dimensions), first.dtype)
+    let result = workspace.tensor(Shape(dimensions), first.dtype)
     var start = 0
     for tensor in tensors {
       let part = result.slice(axis, start..<start + tensor.shape[axis])
-      StridedCopy(from: tensor, to: part).run(on: pool)
+      workspace.copy(from: tensor, to: part)
       start += tensor.shape[axis]
     }
     return result

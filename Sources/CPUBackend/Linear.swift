@@ -37,28 +37,38 @@ extension CPUBackend {
     let shape = Shape(first.shape.dimensions.dropLast() + [matrix.rows])
     precondition(
       stream?.x.shape ?? shape == shape, "linear: \(weight.name): \(shape) is added to \(stream?.x.shape ?? [])")
-    let biases = try bias?.widened(count: matrix.rows, "linear")
+    let biases = try bias.map { (bias) throws(BackendError) in
+      try workspace.widened(bias, count: matrix.rows, "linear")
+    }
     let added = stream.map { tensors(of: $0) }
     defer { withExtendedLifetime((biases, added)) {} }
     let epilogue = Epilogue(
       bias: biases.map { UnsafePointer($0.floats) }, activation: activation,
       stream: added.map { Epilogue.Stream($0.x, gates: $0.gates) })
-    let result = Tensor(uninitialized: shape)
-    if result.count == 0 { return result }
+    let result = workspace.tensor(shape)
     let rows = parts[0].count
+    workspace.note(
+      .linear,
+      [
+        rows, width, matrix.rows, inputs.count, Activation.allCases.firstIndex(of: activation) ?? 0,
+        bias == nil ? 0 : 1,
+        stream.map { $0.gate == nil ? 1 : 2 } ?? 0,
+      ], [weight, bias], operations: 2 * Double(rows) * Double(width) * Double(matrix.rows),
+      reads: inputs.reduce(stream?.x.byteCount ?? 0) { $0 + $1.byteCount }, writes: result.byteCount)
+    if result.count == 0 { return result }
     if let extents = try narrowExtents(matrix, rows: rows) {
       try NarrowProduct(
         inputs: parts, extents: extents, weight: matrix, epilogue: epilogue, result: result.floats
-      ).run(on: pool, products)
+      ).run(in: workspace, products)
     } else if rows <= CPUBackend.fewRows {
       FewRowsProduct(inputs: parts, rows: rows, weight: matrix, epilogue: epilogue, result: result.floats)
-        .run(on: pool)
+        .run(in: workspace)
     } else if CPUBackend.usesRegisters(rows: rows, width: width) {
       RegisterProduct(inputs: parts, rows: rows, weight: matrix, epilogue: epilogue, result: result.floats)
-        .run(on: pool)
+        .run(in: workspace)
     } else {
       try TiledProduct(inputs: parts, rows: rows, weight: matrix, epilogue: epilogue, result: result.floats)
-        .run(on: pool)
+        .run(in: workspace)
     }
     return result
   }
@@ -75,7 +85,7 @@ extension CPUBackend {
     guard rows > CPUBackend.fewRows, weight.columns > 0, let type = NarrowExtents.type(of: weight, precision)
     else { return nil }
     return try NarrowExtents(
-      type, rows: rows, width: weight.columns, outputs: weight.rows, threads: pool.threads, products)
+      type, rows: rows, width: weight.columns, outputs: weight.rows, threads: workspace.threads, products)
   }
 
   /// Whether a product is made in registers.
@@ -115,15 +125,15 @@ struct TiledProduct {
     return ((rows + bands - 1) / bands, columns)
   }
 
-  func run(on pool: WorkerPool) throws(BackendError) {
-    let tile = TiledProduct.tile(rows: rows, outputs: weight.rows, threads: pool.threads)
+  func run(in workspace: Workspace) throws(BackendError) {
+    let tile = TiledProduct.tile(rows: rows, outputs: weight.rows, threads: workspace.threads)
     let bands = (rows + tile.rows - 1) / tile.rows
     let panels = (weight.rows + tile.columns - 1) / tile.columns
     let scratch =
       weight.float32 == nil
       ? TiledProduct.panelCount(
         rows: rows, columns: min(tile.columns, weight.rows), depth: inputs.map(\.width).max() ?? 0) : 0
-    try pool.parallel(count: bands * panels, scratch: scratch) { (index, memory) throws(BackendError) in
+    try workspace.parallel(count: bands * panels, scratch: scratch) { (index, memory) throws(BackendError) in
       let (panel, band) = (index / bands, index % bands)
       try compute(
         band * tile.rows..<min((band + 1) * tile.rows, rows),

@@ -18,9 +18,11 @@ extension CPUBackend {
     let (xLogs, yLogs) = (try contiguous(aLogs), try contiguous(bLogs))
     let (tokens, heads, size) = (x.shape[1], x.shape[2], x.shape[3])
     let output = AttentionOutput(
-      values: Tensor(uninitialized: x.shape), logSumExp: Tensor(uninitialized: xLogs.shape))
+      values: workspace.tensor(x.shape), logSumExp: workspace.tensor(xLogs.shape))
     guard let logs = output.logSumExp else { return output }
-    pool.parallelRanges(count: x.shape[0] * tokens, grain: max(1, 65536 / max(heads * size, 1))) { range in
+    workspace.note(
+      .merged, [x.shape[0] * tokens, heads, size], reads: 2 * x.byteCount, writes: x.byteCount)
+    workspace.parallelRanges(count: x.shape[0] * tokens, grain: max(1, 65536 / max(heads * size, 1))) { range in
       for row in range {
         for head in 0..<heads {
           // Logarithms are [B, N, L].

@@ -25,7 +25,9 @@ struct NarrowConvolution {
     max(1, min(rows, (1 << 18) / (width * max(channels, products))))
   }
 
-  init(_ weight: Weight, input: Clip, bias: Scratch, residual: Tensor?, result: Tensor) throws(BackendError) {
+  init(
+    _ weight: Weight, input: Clip, bias: Scratch, residual: Tensor?, result: Tensor, _ workspace: Workspace
+  ) throws(BackendError) {
     self.input = input
     self.bias = bias
     self.residual = residual.map { Clip($0) }
@@ -35,10 +37,10 @@ struct NarrowConvolution {
     products = taps * taps * outputs
     height = NarrowConvolution.height(
       rows: input.height, width: input.width, channels: input.channels, products: products)
-    weights = Scratch(count: taps * input.channels * products)
+    weights = workspace.scratch(taps * input.channels * products)
     let matrix = try WeightMatrix(weight, "causalConvolution")
     let (taps, target, products, weights) = (taps, weights.floats, products, weights)
-    Scratch.with(count: matrix.columns) { kernels in
+    workspace.serially(scratch: matrix.columns) { kernels in
       for output in 0..<outputs {
         matrix.widen(rows: output..<output + 1, columns: 0..<matrix.columns, to: kernels, stride: matrix.columns)
         for channel in 0..<input.channels {
@@ -54,10 +56,10 @@ struct NarrowConvolution {
     withExtendedLifetime(weights) {}
   }
 
-  func run(on pool: WorkerPool) throws(BackendError) {
+  func run(in workspace: Workspace) throws(BackendError) {
     let bands = (input.height + height - 1) / height
     let scratch = min(height + taps - 1, input.height) * input.width * products
-    try pool.parallel(
+    try workspace.parallel(
       count: input.batch * input.frames * bands, scratch: scratch
     ) { (index, sums) throws(BackendError) in
       let band = index % bands

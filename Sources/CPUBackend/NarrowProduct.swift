@@ -9,12 +9,12 @@ struct NarrowProduct {
   let epilogue: Epilogue
   let result: UnsafeMutablePointer<Float>
 
-  func run(on pool: WorkerPool, _ cache: ProductCache) throws(BackendError) {
-    let memory = Scratch(count: extents.inputCount)
+  func run(in workspace: Workspace, _ cache: ProductCache) throws(BackendError) {
+    let memory = workspace.scratch(extents.inputCount)
     defer { withExtendedLifetime(memory) {} }
     let factors = memory.floats + extents.factorOffset
     let rowBytes = extents.width * (extents.type == .int8 ? 1 : 2)
-    pool.parallelRanges(count: extents.rows, grain: CPUBackend.rowGrain(extents.width)) { range in
+    workspace.parallelRanges(count: extents.rows, grain: CPUBackend.rowGrain(extents.width)) { range in
       for row in range {
         let target = memory.bytes + row * rowBytes
         if extents.type == .int8 {
@@ -25,7 +25,7 @@ struct NarrowProduct {
       }
     }
     let right = weight.weight.tensor.hostPointer
-    try pool.parallel(count: extents.tiles, scratch: extents.taskCount) { (index, task) throws(BackendError) in
+    try workspace.parallel(count: extents.tiles, scratch: extents.taskCount) { (index, task) throws(BackendError) in
       let (rows, columns) = extents.ranges(index)
       let product = try cache.product(extents.key(rows: rows.count, columns: columns.count))
       let tile = result + rows.lowerBound * weight.rows + columns.lowerBound

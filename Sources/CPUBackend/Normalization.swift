@@ -14,12 +14,15 @@ extension CPUBackend {
         "layerNorm: \(x) with a modulation \(modulation?.shape ?? []), expected [\(x.shape[0]), \(width)]")
     }
     let affine = try AffineRows(
-      weight: weight?.widened(count: width, "layerNorm"), bias: bias?.widened(count: width, "layerNorm"),
+      weight: weight.map { (weight) throws(BackendError) in try workspace.widened(weight, count: width, "layerNorm") },
+      bias: bias.map { (bias) throws(BackendError) in try workspace.widened(bias, count: width, "layerNorm") },
       scale: scale.map { rows($0, "layerNorm") }, shift: shift.map { rows($0, "layerNorm") })
     let input = rows(x, "layerNorm")
-    let result = Tensor(uninitialized: x.shape)
+    let result = workspace.tensor(x.shape)
     let values = result.floats
-    pool.parallelRanges(count: input.count, grain: CPUBackend.rowGrain(width)) { range in
+    workspace.note(
+      .layerNorm, [input.count, width], [weight, bias], reads: x.byteCount, writes: result.byteCount)
+    workspace.parallelRanges(count: input.count, grain: CPUBackend.rowGrain(width)) { range in
       for row in range {
         CPUBackend.normalize(UnsafePointer(input.row(row)), to: values + row * width, width, epsilon)
         affine.apply(item: row / tokens, width, to: values + row * width)
@@ -47,10 +50,11 @@ extension CPUBackend {
     precondition(x.shape.rank > 0, "rmsNorm: expected […, C], found \(x)")
     let input = rows(x, "rmsNorm")
     let width = input.width
-    let weights = try weight.widened(count: width, "rmsNorm")
-    let result = Tensor(uninitialized: x.shape)
+    let weights = try workspace.widened(weight, count: width, "rmsNorm")
+    let result = workspace.tensor(x.shape)
     let values = result.floats
-    pool.parallelRanges(count: input.count, grain: CPUBackend.rowGrain(width)) { range in
+    workspace.note(.rmsNorm, [input.count, width], [weight], reads: x.byteCount, writes: result.byteCount)
+    workspace.parallelRanges(count: input.count, grain: CPUBackend.rowGrain(width)) { range in
       for row in range {
         let x = UnsafePointer(input.row(row))
         let factor = CPUBackend.inverseRootMeanSquare(x, width, epsilon)

@@ -35,10 +35,10 @@ extension CPUBackend {
 
   /// The sum of what all threads reach at the same time.
   private func total(_ rate: () -> Double) -> Double {
-    let rates = Scratch(count: threads)
+    let rates = workspace.scratch(threads)
     defer { withExtendedLifetime(rates) {} }
     let values = rates.floats
-    pool.parallel(count: threads) { values[$0] = Float(rate()) }
+    workspace.parallel(count: threads) { values[$0] = Float(rate()) }
     return (0..<threads).reduce(0) { $0 + Double(values[$1]) }
   }
 }

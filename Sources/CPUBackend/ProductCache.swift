@@ -62,7 +62,7 @@ final class ProductPrimitive: @unchecked Sendable {
     _ left: UnsafeRawPointer, _ right: UnsafeRawPointer, to result: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer? = nil
   ) throws(BackendError) {
-    let own = scratch == nil && scratchBytes > 0 ? Scratch(byteCount: scratchBytes) : nil
+    let own = scratch == nil && scratchBytes > 0 ? Scratch(count: (scratchBytes + 3) / 4) : nil
     defer { withExtendedLifetime(own) {} }
     let status = withUnsafePointer(to: product) {
       onednn_product_run(engine, $0, left, right, result, scratch ?? own?.bytes)

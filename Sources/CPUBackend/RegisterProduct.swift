@@ -28,16 +28,16 @@ struct RegisterProduct {
     outputs * min(depth, width) + outputs * RegisterTile.paddedColumns(rows)
   }
 
-  func run(on pool: WorkerPool) {
-    let packed = Scratch(count: RegisterProduct.panelCount(rows: rows, width: weight.columns))
+  func run(in workspace: Workspace) {
+    let packed = workspace.scratch(RegisterProduct.panelCount(rows: rows, width: weight.columns))
     defer { withExtendedLifetime(packed) {} }
     let panels = packed.floats
     let width = RegisterTile.columns
-    pool.parallelRanges(count: (rows + width - 1) / width, grain: 1) { range in
+    workspace.parallelRanges(count: (rows + width - 1) / width, grain: 1) { range in
       for panel in range { pack(panel, to: panels + panel * weight.columns * width) }
     }
-    let outputs = RegisterProduct.outputs(weight.rows, threads: pool.threads)
-    pool.parallel(
+    let outputs = RegisterProduct.outputs(weight.rows, threads: workspace.threads)
+    workspace.parallel(
       count: (weight.rows + outputs - 1) / outputs,
       scratch: RegisterProduct.taskCount(rows: rows, outputs: outputs, width: weight.columns)
     ) { index, memory in

@@ -1,8 +1,17 @@
 import TensorCore
 
 extension Tensor {
-  /// The address of the first element of a float32 activation.
-  var floats: UnsafeMutablePointer<Float> { mutableHostPointer.assumingMemoryBound(to: Float.self) }
+  /// The address of the first element of a float32 activation; of an imagined one an address to calculate with.
+  var floats: UnsafeMutablePointer<Float> {
+    guard let address = storage.hostAddress else { return Tensor.imaginedAddress }
+    return (address + offset * 4).assumingMemoryBound(to: Float.self)
+  }
+
+  /// Far below what a process has been given: whoever reads or writes there ends it.
+  static var imaginedAddress: UnsafeMutablePointer<Float> {
+    guard let address = UnsafeMutablePointer<Float>(bitPattern: 64) else { preconditionFailure("64 is no address") }
+    return address
+  }
 
   func requireFloat32(_ operation: String) {
     precondition(dtype == .float32, "\(operation): expected float32 activations, found \(self)")

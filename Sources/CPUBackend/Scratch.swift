@@ -3,21 +3,20 @@ import TensorCore
 /// Working memory of one call or task, from the pool that tensors use. A copy of the value must live as long as the
 /// address is used.
 struct Scratch {
-  private let storage: HostStorage
+  private let storage: any Storage
   let count: Int
+  /// Aligned to 64 bytes.
+  let floats: UnsafeMutablePointer<Float>
 
-  /// Room for `count` floats, uninitialized, aligned to 64 bytes.
+  /// Room for `count` floats, uninitialized. Operations ask their workspace instead.
   init(count: Int) {
-    self.count = count
-    storage = HostStorage(byteCount: max(count, 1) * 4)
+    let storage = HostStorage(byteCount: max(count, 1) * 4)
+    guard let address = storage.hostAddress else { preconditionFailure("scratch: host memory has no address") }
+    self.init(count: count, storage: storage, address: address.assumingMemoryBound(to: Float.self))
   }
 
-  /// Room for some bytes.
-  init(byteCount: Int) { self.init(count: (byteCount + 3) / 4) }
-
-  var floats: UnsafeMutablePointer<Float> {
-    guard let address = storage.hostAddress else { preconditionFailure("scratch: host memory has no address") }
-    return address.assumingMemoryBound(to: Float.self)
+  init(count: Int, storage: any Storage, address: UnsafeMutablePointer<Float>) {
+    (self.count, self.storage, floats) = (count, storage, address)
   }
 
   var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(floats) }

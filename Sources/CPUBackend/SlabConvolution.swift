@@ -7,8 +7,8 @@ struct SlabConvolution {
   private struct Step {
     let phase: ConvolutionPhase
     /// For bands of full height and for the last, which may be lower.
-    let full: (primitive: ConvolutionPrimitive, weights: Scratch)
-    let last: (primitive: ConvolutionPrimitive, weights: Scratch)
+    let full: (convolution: PreparedConvolution, weights: Scratch)
+    let last: (convolution: PreparedConvolution, weights: Scratch)
   }
 
   private let input: Clip
@@ -40,7 +40,7 @@ struct SlabConvolution {
 
   init(
     _ weight: Weight, input: Clip, norm: InputNorm?, bias: Scratch, upsampling: Upsampling, residual: Tensor?,
-    result: Tensor, _ cache: ConvolutionCache, _ pool: WorkerPool
+    result: Tensor, _ packed: PackedWeights, _ library: ConvolutionLibrary, _ workspace: Workspace
   ) throws(BackendError) {
     self.input = input
     self.norm = norm
@@ -60,13 +60,13 @@ struct SlabConvolution {
     let isDirect = upsampling == .none
     var steps: [Step] = []
     for phase in phases {
-      func prepare(_ height: Int) throws(BackendError) -> (ConvolutionPrimitive, Scratch) {
-        let primitive = try cache.primitive(
+      func prepare(_ height: Int) throws(BackendError) -> (PreparedConvolution, Scratch) {
+        let convolution = try library.convolution(
           ConvolutionPrimitive.Key(
             channels: input.channels, outputs: result.shape[1], kernel: phase.kernel,
             result: KernelExtents(time: 1, height: height, width: input.width),
-            accumulates: isDirect && residual != nil))
-        return (primitive, try cache.weights(weight, phase, for: primitive, on: pool))
+            accumulates: isDirect && residual != nil), in: workspace)
+        return (convolution, try packed.phase(phase, of: weight, for: convolution, in: workspace))
       }
       let full = try prepare(height)
       steps.append(Step(phase: phase, full: full, last: lastHeight == height ? full : try prepare(lastHeight)))
@@ -74,14 +74,14 @@ struct SlabConvolution {
     self.steps = steps
   }
 
-  func run(on pool: WorkerPool) throws(BackendError) {
+  func run(in workspace: Workspace) throws(BackendError) {
     let scratch = SlabScratch(
       kernel: steps[0].phase.kernel, height: height, width: input.width, channels: input.channels,
       outputs: result.channels, isDirect: steps.count == 1,
-      workBytes: steps.flatMap { [$0.full, $0.last] }.map(\.primitive.scratchBytes).max() ?? 0)
+      workBytes: steps.flatMap { [$0.full, $0.last] }.map(\.convolution.scratchBytes).max() ?? 0)
     let (work, small) = (scratch.window, scratch.window + scratch.work)
     if steps.count > 1 {
-      return try pool.parallel(
+      return try workspace.parallel(
         count: input.batch * input.frames * bands, scratch: scratch.count
       ) { (index, memory) throws(BackendError) in
         try compute(
@@ -92,7 +92,7 @@ struct SlabConvolution {
     // Some neighbouring frames of a band, so that most of a window is there already.
     let length = max(1, min(8, input.batch * input.frames * bands / SlabConvolution.leastTasks))
     let parts = (input.frames + length - 1) / length
-    try pool.parallel(
+    try workspace.parallel(
       count: input.batch * parts * bands, scratch: scratch.count
     ) { (index, memory) throws(BackendError) in
       let first = index / bands % parts * length
@@ -128,7 +128,7 @@ struct SlabConvolution {
         place.update(
           from: residual.row(item, frame, rows.lowerBound), count: rows.count * input.width * result.channels)
       }
-      try part.primitive.run(window, weights: part.weights.floats, bias: bias.floats, to: place, scratch: work)
+      try part.convolution.run(window, weights: part.weights.floats, bias: bias.floats, to: place, scratch: work)
     }
   }
 
@@ -151,7 +151,7 @@ struct SlabConvolution {
           columns: phase.column.window(of: 0..<input.width), to: window)
         loaded = phase
       }
-      try part.primitive.run(window, weights: part.weights.floats, bias: bias.floats, to: small, scratch: work)
+      try part.convolution.run(window, weights: part.weights.floats, bias: bias.floats, to: small, scratch: work)
       scatter(small, rows, item: item, frame: target, phase)
     }
   }

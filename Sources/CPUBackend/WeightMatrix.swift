@@ -108,14 +108,3 @@ struct WeightMatrix {
     for index in 0..<count { target[index] = Number.number(at: source + index * Number.byteCount) }
   }
 }
-
-extension Weight {
-  /// The numbers of a parameter that has to be `[count]`.
-  func widened(count: Int, _ operation: String) throws(BackendError) -> Scratch {
-    precondition(shape == [count], "\(operation): \(name) is \(tensor), expected shape [\(count)]")
-    let matrix = try WeightMatrix(self, operation)
-    let scratch = Scratch(count: count)
-    matrix.widen(rows: 0..<count, columns: 0..<1, to: scratch.floats, stride: 1)
-    return scratch
-  }
-}

@@ -16,13 +16,13 @@ struct WinogradConvolution {
   private let last: Products
 
   private struct Products {
-    let primitive: ConvolutionPrimitive
+    let convolution: PreparedConvolution
     let weights: Scratch
   }
 
   init(
     _ extents: WinogradExtents, _ weight: Weight, input: Clip, norm: InputNorm?, bias: Scratch, residual: Tensor?,
-    result: Tensor, _ cache: ConvolutionCache, _ pool: WorkerPool
+    result: Tensor, _ packed: PackedWeights, _ library: ConvolutionLibrary, _ workspace: Workspace
   ) throws(BackendError) {
     self.extents = extents
     self.input = input
@@ -30,26 +30,28 @@ struct WinogradConvolution {
     self.residual = residual.map { Clip($0) }
     self.result = Clip(result)
     func prepare(frames: Int) throws(BackendError) -> Products {
-      let primitive = try cache.primitive(extents.key(frames: frames))
+      let convolution = try library.convolution(extents.key(frames: frames), in: workspace)
       return Products(
-        primitive: primitive, weights: try cache.winogradWeights(weight, extents, for: primitive, on: pool))
+        convolution: convolution, weights: try packed.winograd(weight, extents, for: convolution, in: workspace))
     }
     let full = try prepare(frames: extents.chunk)
     last = extents.lastChunk == extents.chunk ? full : try prepare(frames: extents.lastChunk)
     self.full = full
     // The product of position (1, 1) is added to all four pixels of a tile, so the bias goes there; zeros for the others.
-    let biases = Scratch(count: extents.outputs + extents.group)
-    biases.floats.update(from: bias.floats, count: extents.outputs)
-    (biases.floats + extents.outputs).update(repeating: 0, count: extents.group)
+    let biases = workspace.scratch(extents.outputs + extents.group)
+    workspace.serially {
+      biases.floats.update(from: bias.floats, count: extents.outputs)
+      (biases.floats + extents.outputs).update(repeating: 0, count: extents.group)
+    }
     self.bias = withExtendedLifetime(bias) { biases }
   }
 
-  func run(on pool: WorkerPool) throws(BackendError) {
+  func run(in workspace: Workspace) throws(BackendError) {
     let blocks = extents.blockRows * extents.blockColumns
     let places = input.batch * extents.chunks * blocks
     // Groups outermost: threads that are at the same group share its weights in their common cache.
-    let workBytes = max(full.primitive.scratchBytes, last.primitive.scratchBytes)
-    try pool.parallel(
+    let workBytes = max(full.convolution.scratchBytes, last.convolution.scratchBytes)
+    try workspace.parallel(
       count: extents.tasks, scratch: extents.scratchCount(workBytes: workBytes)
     ) { (index, memory) throws(BackendError) in
       let (first, place) = (index / places * extents.groupsPerTask, index % places)
@@ -76,14 +78,14 @@ struct WinogradConvolution {
       norm: norm?.normalization(item: item, channels: input.channels), to: memory)
     let window = WinogradInput(extents: extents, window: UnsafePointer(memory), frames: frames.count + 2)
     let step = frames.count == extents.chunk ? full : last
-    let stride = extents.packedStride(weightBytes: step.primitive.weightBytes)
+    let stride = extents.packedStride(weightBytes: step.convolution.weightBytes)
     for position in 0..<WinogradExtents.positions {
       window.transform(row: position, to: transformed, stride: extents.transformedCount)
       for group in groups {
         for other in 0..<WinogradExtents.positions {
           let index = (group * WinogradExtents.positions + position) * WinogradExtents.positions + other
           let hasBias = position == 1 && other == 1
-          try step.primitive.run(
+          try step.convolution.run(
             transformed + other * extents.transformedCount, weights: step.weights.floats + index * stride,
             bias: bias.floats + (hasBias ? group * extents.group : extents.outputs),
             to: products + other * extents.productCount, scratch: work)

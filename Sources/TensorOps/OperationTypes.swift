@@ -69,6 +69,17 @@ public struct AttentionMask: Sendable, Hashable {
   public static let causal = AttentionMask(causalBlock: 1)
 
   public var isEmpty: Bool { causalBlock == nil && validKeys == nil }
+
+  /// How many pairs of a query and a key that it sees there are, in one head of all batch items.
+  public func pairs(batch: Int, queries: Int, keys: Int) -> Double {
+    (0..<batch).reduce(0.0) { total, item in
+      let valid = min(validKeys?[item] ?? keys, keys)
+      guard let causalBlock else { return total + Double(queries) * Double(valid) }
+      return stride(from: 0, to: queries, by: causalBlock).reduce(total) { total, first in
+        total + Double(min(causalBlock, queries - first)) * Double(min(valid, first + causalBlock))
+      }
+    }
+  }
 }
 
 /// Keys and values of some tokens, both `[B, L, N, D]`.

@@ -4,7 +4,7 @@ public import TensorOps
 
 /// What a run on an NPU needs: the operations of `AscendBackend` themselves, on an emulated device that checks every call and
 /// books every allocation but computes nothing.
-public final class AscendPlanningBackend: PlanningBackend {
+public final class AscendPlanningBackend: PlanningBackend, ForwardingBackend {
   /// The host's memory.
   public let memory: PlanningMemory
   public let journal: PlanningJournal
@@ -36,7 +36,7 @@ public final class AscendPlanningBackend: PlanningBackend {
   }
 
   public var name: String { "ascend" }
-  public var activationType: DType { backend.activationType }
+  public var base: any Backend { backend }
   public var hasOwnMemory: Bool { true }
 
   /// Kernels that no operation has noted, those of the last transfers, are the stage's that ends here too.
@@ -55,6 +55,10 @@ public final class AscendPlanningBackend: PlanningBackend {
   ) throws(CollectiveError) -> (all: any ProcessGroup, parts: [any ProcessGroup]) {
     let all = try HCCLProcessGroup(base, device: backend.device)
     return (all, parts.map { HCCLProcessGroup(splitting: all, to: $0.group, members: $0.members) })
+  }
+
+  public func forwarding<Result>(_ operation: () throws(BackendError) -> Result) throws(BackendError) -> Result {
+    try noted(operation)
   }
 
   /// Does an operation and writes its kernels down.
@@ -84,10 +88,6 @@ public final class AscendPlanningBackend: PlanningBackend {
 // MARK: Moving data
 
 extension AscendPlanningBackend {
-  public func upload(_ tensor: Tensor) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.upload(tensor) }
-  }
-
   /// What comes back is of the plan's memory.
   public func download(_ tensor: Tensor) throws(BackendError) -> Tensor {
     if tensor.deviceStorage == nil {
@@ -107,103 +107,11 @@ extension AscendPlanningBackend {
     return adopted
   }
 
-  public func synchronize() throws(BackendError) { try backend.synchronize() }
-  public func trim() { backend.trim() }
 }
 
-// MARK: Operations
+// MARK: Operations that give numbers
 
 extension AscendPlanningBackend {
-  public func linear(
-    _ inputs: [Tensor], weight: Weight, bias: Weight?, activation: Activation
-  ) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in
-      try backend.linear(inputs, weight: weight, bias: bias, activation: activation)
-    }
-  }
-
-  public func embedding(_ ids: Tensor, table: Weight) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.embedding(ids, table: table) }
-  }
-
-  public func layerNorm(
-    _ x: Tensor, weight: Weight?, bias: Weight?, scale: Tensor?, shift: Tensor?, epsilon: Float
-  ) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in
-      try backend.layerNorm(x, weight: weight, bias: bias, scale: scale, shift: shift, epsilon: epsilon)
-    }
-  }
-
-  public func rmsNorm(_ x: Tensor, weight: Weight, epsilon: Float) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.rmsNorm(x, weight: weight, epsilon: epsilon) }
-  }
-
-  public func headNorm(
-    _ x: Tensor, weight: Weight?, epsilon: Float, rotary: RotaryTable?
-  ) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in
-      try backend.headNorm(x, weight: weight, epsilon: epsilon, rotary: rotary)
-    }
-  }
-
-  public func groupNorm(
-    _ x: Tensor, groups: Int, weight: Weight, bias: Weight, epsilon: Float, activation: Activation
-  ) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in
-      try backend.groupNorm(
-        x, groups: groups, weight: weight, bias: bias, epsilon: epsilon, activation: activation)
-    }
-  }
-
-  public func attention(
-    queries: [Tensor], keyValues: [KeyValue], scale: Float, mask: AttentionMask, logSumExp: Bool
-  ) throws(BackendError) -> [AttentionOutput] {
-    try noted { () throws(BackendError) in
-      try backend.attention(
-        queries: queries, keyValues: keyValues, scale: scale, mask: mask, logSumExp: logSumExp)
-    }
-  }
-
-  public func merged(_ a: AttentionOutput, _ b: AttentionOutput) throws(BackendError) -> AttentionOutput {
-    try noted { () throws(BackendError) in try backend.merged(a, b) }
-  }
-
-  public func causalConvolution(
-    _ x: Tensor, weight: Weight, bias: Weight?, upsampling: Upsampling, residual: Tensor?
-  ) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in
-      try backend.causalConvolution(x, weight: weight, bias: bias, upsampling: upsampling, residual: residual)
-    }
-  }
-
-  public func activate(_ x: Tensor, _ activation: Activation) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.activate(x, activation) }
-  }
-
-  public func gatedSiLU(gate: Tensor, _ x: Tensor) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.gatedSiLU(gate: gate, x) }
-  }
-
-  public func residual(_ x: Tensor, gate: Tensor?, _ y: Tensor) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.residual(x, gate: gate, y) }
-  }
-
-  public func combination(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.combination(a, x, b, y) }
-  }
-
-  public func contiguous(_ x: Tensor) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.contiguous(x) }
-  }
-
-  public func concatenate(_ tensors: [Tensor], axis: Int) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.concatenate(tensors, axis: axis) }
-  }
-
-  public func meanOverTokens(_ x: Tensor) throws(BackendError) -> Tensor {
-    try noted { () throws(BackendError) in try backend.meanOverTokens(x) }
-  }
-
   /// One, or for differences what the journal assumes: there are no numbers.
   public func absoluteSum(_ x: Tensor, minus y: Tensor?) throws(BackendError) -> Double {
     _ = try noted { () throws(BackendError) in try backend.absoluteSum(x, minus: y) }

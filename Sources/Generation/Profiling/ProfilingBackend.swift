@@ -225,15 +225,3 @@ public final class ProfilingBackend: Backend {
 extension [Tensor] {
   fileprivate var byteCount: Int { reduce(0) { $0 + $1.byteCount } }
 }
-
-extension AttentionMask {
-  /// How many pairs of query and key there are.
-  fileprivate func pairs(batch: Int, queries: Int, keys: Int) -> Double {
-    if isEmpty { return Double(batch) * Double(queries) * Double(keys) }
-    return (0..<batch).reduce(0.0) { total, item in
-      let valid = min(validKeys?[item] ?? keys, keys)
-      guard let causalBlock else { return total + Double(queries) * Double(valid) }
-      return (0..<queries).reduce(total) { $0 + Double(min(valid, ($1 / causalBlock + 1) * causalBlock)) }
-    }
-  }
-}
