@@ -71,14 +71,30 @@ import Testing
     }
   }
 
-  @Test(arguments: ConformanceCase.addedLinear)
-  func `results of linear layers that are added to a stream are planned in their shapes`(
+  @Test(arguments: ConformanceCase.all)
+  func `results of a plan's operations have the shapes and the layouts of real ones`(
     _ conformance: ConformanceCase
   ) throws {
     let backend = CPUBackend(threads: 2)
     let planned = try conformance.run(CPUPlanningBackend(for: backend))
     let expected = try conformance.run(backend)
     #expect(planned.map(\.shape) == expected.map(\.shape) && planned.map(\.strides) == expected.map(\.strides))
+  }
+
+  @Test func `a plan computes nothing, and says of every operation what it would have done`() throws {
+    let planner = CPUPlanningBackend(for: CPUBackend(threads: 2))
+    let clip = planner.memory.tensor([1, 64, 3, 20, 24])
+    let weight = Weight(name: "weight", tensor: Tensor(repeating: 1, shape: [64, 64, 3, 3, 3]))
+    let scale = Weight(name: "scale", tensor: Tensor(repeating: 1, shape: [64]))
+    let norm = GroupNormalization(groups: 32, weight: scale, bias: scale, epsilon: 1e-6, activation: .silu)
+    let result = try planner.causalConvolution(clip, after: norm, weight: weight, bias: scale, residual: clip)
+    #expect(result.storage.hostAddress == nil, "there are no pixels")
+    let calls = planner.journal.take().calls
+    // The clip and the residual are brought into the layout of convolutions.
+    #expect(calls.map { "\($0.key.kind) \($0.value)" }.sorted() == ["convolution 1", "copy 2", "groupNorm 1"])
+    #expect(try planner.isFinite(result) && planner.absoluteSum(result, minus: nil) == 1)
+    planner.journal.assumedChange = 0
+    #expect(try planner.absoluteSum(result, minus: clip) == 0, "caches take what the journal assumes")
   }
 
   @Test func `a decode's operations are those of the decoder's formula, tile by tile`() throws {
