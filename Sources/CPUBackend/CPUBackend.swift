@@ -1,16 +1,6 @@
 public import TensorCore
 public import TensorOps
 
-/// What the inputs of linear layers are rounded to before they are multiplied, and of attention for bfloat16; everything else is float32.
-public enum ProductPrecision: String, Sendable, CaseIterable {
-  /// Not rounded.
-  case float32 = "fp32"
-  /// To bfloat16, where a layer's weights are bfloat16 numbers: an approximation, fast where the processor has instructions for it.
-  case bfloat16 = "bf16"
-  /// To 8-bit integers, with a factor for each token, where a layer's weights are such integers with factors: likewise.
-  case int8 = "int8"
-}
-
 /// The operations on a processor's cores: oneDNN's matrix products and convolutions on tiles that our own threads
 /// share out, SIMD kernels for the rest. Activations are float32; weights keep their stored type and are widened tile
 /// by tile. Results have channels last in memory where the operation is faster that way, and operations keep the order of
@@ -33,7 +23,7 @@ public final class CPUBackend: Backend {
   /// - Parameters:
   ///   - threads: How many threads compute; by default the cores that the system grants the process.
   ///   - precision: What linear layers round their inputs to.
-  public init(threads: Int? = nil, precision: ProductPrecision = .float32) {
+  public init(threads: Int? = nil, precision: ProductPrecision = .unrounded) {
     self.precision = precision
     precondition(threads ?? 1 > 0, "CPU backend: \(threads ?? 0) threads")
     workspace = Workspace(threads: threads ?? AvailableCores.count)

@@ -17,7 +17,7 @@ struct NarrowExtents {
   /// The type that a weight is multiplied in as it is stored, at a precision; nil where its elements have to become float32 first.
   static func type(of weight: WeightMatrix, _ precision: ProductPrecision) -> ProductType? {
     switch precision {
-    case .float32: nil
+    case .unrounded: nil
     case .bfloat16:
       weight.type == .bfloat16 && !weight.isScaled && Int(bitPattern: weight.weight.tensor.hostPointer) % 2 == 0
         ? .bfloat16 : nil

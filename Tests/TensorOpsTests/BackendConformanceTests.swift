@@ -41,7 +41,7 @@ import Testing
 
   private static func has(_ precision: ProductPrecision) -> Bool {
     switch precision {
-    case .float32: true
+    case .unrounded: true
     case .bfloat16: CPUBackend.hasBFloat16Products
     case .int8: CPUBackend.hasInt8Products
     }

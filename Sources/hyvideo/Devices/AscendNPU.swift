@@ -35,11 +35,11 @@ final class AscendNPU: ComputeDevice {
   func backends(streamsWeights: Bool) -> StageBackends {
     StageBackends(
       textEncoders: AscendBackend(
-        device: device, activationType: precisions.textEncoders, streamsWeights: streamsWeights),
+        device: device, activationType: precisions.textEncoders.activations, streamsWeights: streamsWeights),
       transformer: AscendBackend(
-        device: device, activationType: precisions.transformer, streamsWeights: streamsWeights),
+        device: device, activationType: precisions.transformer.activations, streamsWeights: streamsWeights),
       // Half a gigabyte, used tile after tile.
-      autoencoder: AscendBackend(device: device, activationType: precisions.autoencoder))
+      autoencoder: AscendBackend(device: device, activationType: precisions.autoencoder.activations))
   }
 
   func group(_ hosts: any ProcessGroup) throws -> any ProcessGroup {
@@ -58,7 +58,7 @@ final class AscendNPU: ComputeDevice {
   func clock() -> (any DeviceClock)? { NPUClock(stream: StreamClock(device)) }
 
   func measurePeak() throws -> DevicePeak {
-    let peak = try AscendBackend(device: device, activationType: precisions.transformer).measurePeak()
+    let peak = try AscendBackend(device: device, activationType: precisions.transformer.activations).measurePeak()
     return DevicePeak(operationsPerSecond: peak.operationsPerSecond, bytesPerSecond: peak.bytesPerSecond)
   }
 

@@ -16,12 +16,12 @@ extension DevicePlanning {
       name: "ascend", threads: 1, memory: free ?? usual, isHere: free != nil, cards: cards,
       makeBackends: { streamsWeights in
         let transformer = try AscendPlanningBackend(
-          dryRunIn: libraries, byteCount: unlimited, activationType: precisions.transformer,
+          dryRunIn: libraries, byteCount: unlimited, activationType: precisions.transformer.activations,
           streamsWeights: streamsWeights)
         return PlanningBackends(
           textEncoders: transformer.with(
-            activationType: precisions.textEncoders, streamsWeights: streamsWeights),
-          transformer: transformer, autoencoder: transformer.with(activationType: precisions.autoencoder),
+            activationType: precisions.textEncoders.activations, streamsWeights: streamsWeights),
+          transformer: transformer, autoencoder: transformer.with(activationType: precisions.autoencoder.activations),
           makeGroups: { try transformer.groups($0, parts: $1) })
       },
       timing: { _ in RooflineTiming() }, loadCode: {})

@@ -74,20 +74,20 @@ struct DeviceOptions: ParsableArguments {
   /// The types of activations, checked against what a kind of device computes in.
   private func precisions(_ supported: StagePrecisions.Support) throws(RequestError) -> StagePrecisions {
     var result = supported.usual
-    let parts: [(String, String?, WritableKeyPath<StagePrecisions, DType>)] = [
+    let parts: [(String, String?, WritableKeyPath<StagePrecisions, StagePrecision>)] = [
       ("--precision", precision, \.transformer), ("--text-encoder-precision", textEncoderPrecision, \.textEncoders),
       ("--vae-precision", vaePrecision, \.autoencoder),
     ]
     for (flag, word, part) in parts {
       guard let word else { continue }
-      let types = part == \.transformer ? supported.transformerTypes : supported.types
-      guard let type = types.first(where: { $0.word == word }) else {
+      let choices = part == \.transformer ? supported.transformer : supported.others
+      guard let choice = choices.first(where: { $0.word == word }) else {
         throw RequestError(
           "unsupported precision", at: flag,
-          expected: types.map(\.word).joined(separator: " or ") + " on this device", found: word,
+          expected: choices.map(\.word).joined(separator: " or ") + " on this device", found: word,
           remedy: "leave the flag out for the usual one")
       }
-      result[keyPath: part] = type
+      result[keyPath: part] = choice
     }
     return result
   }
@@ -111,46 +111,6 @@ enum DeviceName: Equatable {
       throw RequestError(
         "unknown device", at: "--device", expected: "cpu, ascend or ascend:INDEX", found: text,
         remedy: "for example --device cpu; hyvideo devices lists what is there")
-    }
-  }
-}
-
-/// The types of activations of the networks of a run.
-struct StagePrecisions: Equatable {
-  var textEncoders: DType
-  var transformer: DType
-  var autoencoder: DType
-
-  /// What a kind of device can compute in, and does unless told otherwise.
-  struct Support {
-    let types: [DType]
-    let transformerTypes: [DType]
-    let usual: StagePrecisions
-
-    static let cpu = Support(
-      types: [.float32],
-      transformerTypes: [.float32] + (CPUBackend.hasBFloat16Products ? [.bfloat16] : [])
-        + (CPUBackend.hasInt8Products ? [.int8] : []),
-      usual: StagePrecisions(textEncoders: .float32, transformer: .float32, autoencoder: .float32))
-    /// As HunyuanVideo is published: the transformer was trained in bfloat16 and overflows in float16; encoders and decoder
-    /// stay within float16's range, whose numbers are eight times finer.
-    static let npu = Support(
-      types: [.bfloat16, .float16], transformerTypes: [.bfloat16, .float16],
-      usual: StagePrecisions(textEncoders: .float16, transformer: .bfloat16, autoencoder: .float16))
-  }
-
-  /// For saved runs: `bf16, text encoders fp16, autoencoder fp16`.
-  var description: String { "\(transformer.word), text encoders \(textEncoders.word), autoencoder \(autoencoder.word)" }
-}
-
-extension DType {
-  /// As flags name the type of activations.
-  var word: String {
-    switch self {
-    case .bfloat16: "bf16"
-    case .float16: "fp16"
-    case .float32: "fp32"
-    default: rawValue
     }
   }
 }

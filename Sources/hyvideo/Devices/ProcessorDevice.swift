@@ -16,8 +16,8 @@ final class ProcessorDevice: ComputeDevice {
     try CPUBackend.checkProcessor()
     self.precisions = precisions
     backend = CPUBackend(threads: threads)
-    let products = ProductPrecision(rawValue: precisions.transformer.word) ?? .float32
-    transformer = products == .float32 ? backend : CPUBackend(threads: threads, precision: products)
+    let products = precisions.transformer.products
+    transformer = products == .unrounded ? backend : CPUBackend(threads: threads, precision: products)
   }
 
   var kind: String { precisions == .Support.cpu.usual ? name : "\(name) \(precisions.description)" }
