@@ -8,6 +8,8 @@ public struct ForwardContext: Sendable {
   public var backend: any Backend
   public var tokens: any TokenSharding
   public var jointAttention: any JointAttention
+  /// Where blocks attend; nil outside of a sample's blocks.
+  public private(set) var site: AttentionSite?
   /// Reads weights ahead where they are not all in memory; nil where they are.
   public var weightStreaming: (any WeightStreaming)?
   /// Whether results of blocks are searched for NaN and infinity.
@@ -30,18 +32,30 @@ public struct ForwardContext: Sendable {
     self.recorder = recorder
   }
 
-  /// This context for a sample whose tokens are of these numbers on all ranks together.
-  public func sized(videoTokens: Int, textTokens: Int) -> ForwardContext {
-    var sized = self
-    sized.jointAttention = jointAttention.sized(videoTokens: videoTokens, textTokens: textTokens)
-    return sized
+  /// This context for one step of a sample.
+  /// - Parameters:
+  ///   - grid: extents of its grid of video tokens, on all ranks together.
+  ///   - textTokens: on all ranks together.
+  public func sample(grid: [Int], textTokens: Int, step: Int) -> ForwardContext {
+    var context = self
+    context.site = AttentionSite(grid: grid, textTokens: textTokens, step: step, tokens: tokens)
+    return context
   }
 
-  /// Full attention of all tokens of a sample, video first, then text.
+  /// This context in one of the blocks of a sample.
+  public func inBlock(_ index: Int) -> ForwardContext {
+    var context = self
+    context.site?.block = index
+    return context
+  }
+
+  /// Attention of all tokens of the sample, video first, then text.
+  /// - Precondition: the context is that of a sample.
   public func attention(
     video: AttentionInputs, text: AttentionInputs
   ) throws(BackendError) -> (video: Tensor, text: Tensor) {
-    try jointAttention.attend(video: video, text: text, on: backend)
+    guard let site else { preconditionFailure("attention of video and text outside of a sample") }
+    return try jointAttention.attend(video: video, text: text, at: site, on: backend)
   }
 
   /// Marks the end of a block: its results are searched for what is no number, and whoever records the run is told.
@@ -91,17 +105,10 @@ public struct AttentionInputs: Sendable {
 
 /// How the tokens of a sample attend to each other, wherever they are.
 public protocol JointAttention: Sendable {
-  /// This attention for a sample whose tokens are of these numbers on all ranks together.
-  func sized(videoTokens: Int, textTokens: Int) -> any JointAttention
-
   /// Attention of this rank's video and text queries over all tokens of the sample. Results `[B, L, N, D]`.
   func attend(
-    video: AttentionInputs, text: AttentionInputs, on backend: any Backend
+    video: AttentionInputs, text: AttentionInputs, at site: AttentionSite, on backend: any Backend
   ) throws(BackendError) -> (video: Tensor, text: Tensor)
-}
-
-extension JointAttention {
-  public func sized(videoTokens: Int, textTokens: Int) -> any JointAttention { self }
 }
 
 /// All tokens are here.
@@ -109,12 +116,12 @@ public struct LocalJointAttention: JointAttention {
   public init() {}
 
   public func attend(
-    video: AttentionInputs, text: AttentionInputs, on backend: any Backend
+    video: AttentionInputs, text: AttentionInputs, at site: AttentionSite, on backend: any Backend
   ) throws(BackendError) -> (video: Tensor, text: Tensor) {
     let outputs = try backend.attention(
       queries: [video.query, text.query],
       keyValues: [KeyValue(key: video.key, value: video.value), KeyValue(key: text.key, value: text.value)],
-      scale: video.scale, mask: .none, logSumExp: false)
+      scale: video.scale, mask: site.mask, logSumExp: false)
     return (outputs[0].values, outputs[1].values)
   }
 }

@@ -8,9 +8,6 @@ public protocol TokenSharding: Sendable {
 
   /// All `count` tokens of a stream `[B, count, C]` from every rank's `[B, l, C]`; every rank gets them.
   func gathered(_ tokens: Tensor, count: Int, on backend: any Backend) throws(BackendError) -> Tensor
-
-  /// Sums over the ranks that share a sample, so that all of them decide alike.
-  func sum(_ values: [Double]) throws(BackendError) -> [Double]
 }
 
 /// All tokens are here.
@@ -20,6 +17,4 @@ public struct WholeSequence: TokenSharding {
   public func range(of count: Int) -> Range<Int> { 0..<count }
 
   public func gathered(_ tokens: Tensor, count: Int, on backend: any Backend) throws(BackendError) -> Tensor { tokens }
-
-  public func sum(_ values: [Double]) throws(BackendError) -> [Double] { values }
 }

@@ -342,6 +342,7 @@ import Testing
   /// Joint attention of a few tokens, on one processor and, divided among ranks, on their devices.
   private struct JointSample: Sendable {
     static let (videoTokens, textTokens, heads, headSize) = (60, 12, 4, 16)
+    static let site = AttentionSite(grid: [3, 4, 5], textTokens: textTokens)
     let video = inputs(videoTokens, 1)
     let text = inputs(textTokens, 2)
 
@@ -359,15 +360,14 @@ import Testing
         func part(_ tensor: Tensor) throws -> Tensor { try member.backend.upload(tensor.slice(1, range)) }
         return AttentionInputs(query: try part(inputs.query), key: try part(inputs.key), value: try part(inputs.value))
       }
-      let attention = ShardedJointAttention(ranks).sized(videoTokens: Self.videoTokens, textTokens: Self.textTokens)
-      let output = try attention.attend(
-        video: share(video, Self.videoTokens), text: share(text, Self.textTokens), on: member.backend)
+      let output = try ShardedJointAttention(ranks).attend(
+        video: share(video, Self.videoTokens), text: share(text, Self.textTokens), at: Self.site, on: member.backend)
       return (try member.backend.download(output.video), try member.backend.download(output.text))
     }
 
     func expectWhole(_ parts: [(video: Tensor, text: Tensor)], _ layout: RankLayout) throws {
       let host = ReferenceBackend()
-      let expected = try LocalJointAttention().attend(video: video, text: text, on: host)
+      let expected = try LocalJointAttention().attend(video: video, text: text, at: Self.site, on: host)
       let video = try host.concatenate(parts.map(\.video), axis: 1)
       let text = try host.concatenate(parts.map(\.text), axis: 1)
       expectClose(video, expected.video, relative: 1e-2, "video on \(layout)")

@@ -62,14 +62,14 @@ import Testing
         Tensor(repeating: 0.5, shape: $0)
       }
       let attention = ShardedJointAttention(try SequenceGroup(group, layout: layout))
-        .sized(videoTokens: tokens, textTokens: 0)
       // Only what is exchanged counts here, not what an attention needs for itself.
       let backend = AttentionBackend { (queries, _, logSumExp) in
         AttentionBackend.blank(queries, logSumExp: logSumExp)
       }
       try group.barrier()
       pool.resetPeak()
-      let result = try attention.attend(video: share.video, text: share.text, on: backend)
+      let result = try attention.attend(
+        video: share.video, text: share.text, at: AttentionSite(grid: [1, 1, tokens], textTokens: 0), on: backend)
       let peak = pool.statistics.peakBytesInUse - before
       #expect(result.video.shape == share.video.query.shape)
       group.finish()

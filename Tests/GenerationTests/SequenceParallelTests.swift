@@ -52,7 +52,8 @@ import Testing
         batch: batch, videoTokens: videoTokens, textTokens: textTokens, heads: 24, headSize: 16
       ) { numbers.tensor($0) }
       let backend = CPUBackend(threads: 1)
-      let expected = try LocalJointAttention().attend(video: sample.video, text: sample.text, on: backend)
+      let expected = try LocalJointAttention().attend(
+        video: sample.video, text: sample.text, at: sample.site, on: backend)
       let results = try LoopbackGroup.run(layout.ranks) { group in
         try sample.attended(by: SequenceGroup(group, layout: layout), rank: group.rank, on: CPUBackend(threads: 1))
       }

@@ -29,7 +29,10 @@ struct ShardedAttentionSample: Sendable {
       return AttentionInputs(
         query: inputs.query.slice(1, range), key: inputs.key.slice(1, range), value: inputs.value.slice(1, range))
     }
-    return try ShardedJointAttention(ranks).sized(videoTokens: counts.video, textTokens: counts.text)
-      .attend(video: share(video, counts.video), text: share(text, counts.text), on: backend)
+    return try ShardedJointAttention(ranks).attend(
+      video: share(video, counts.video), text: share(text, counts.text), at: site, on: backend)
   }
+
+  /// The sample as a row of tokens.
+  var site: AttentionSite { AttentionSite(grid: [1, 1, video.query.shape[1]], textTokens: text.query.shape[1]) }
 }

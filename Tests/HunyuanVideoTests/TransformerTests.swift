@@ -1,6 +1,7 @@
 import Checkpoints
 import HunyuanVideo
 import Layers
+import Synchronization
 import TensorCore
 import TensorOps
 import TensorTesting
@@ -42,6 +43,27 @@ import Testing
         latents, step: step, conditioning: together, rotary: rotary, cache: NoStepCache(), in: context)
       expectClose(actual, expected, relative: 1e-6, "velocity of step \(step)")
     }
+  }
+
+  @Test func `every attention is told its sample, its step and its block`() throws {
+    let (network, golden) = try demo()
+    let latents = try golden.tensor("latents")
+    let attention = WitnessedAttention()
+    var context = context
+    context.jointAttention = attention
+    let conditioning = try conditioning(network, golden, timesteps: [1000, 500])
+    for step in 0..<2 {
+      _ = try network(
+        latents, step: step, conditioning: conditioning, rotary: network.rotaryTable(for: latents.shape),
+        cache: NoStepCache(), in: context)
+    }
+    let blocks = network.configuration.doubleBlockCount + network.configuration.singleBlockCount
+    let grid = network.grid(for: latents.shape)
+    let expected = (0..<2).flatMap { step in
+      (0..<blocks).map { AttentionSite(grid: grid, textTokens: 3, step: step, block: $0) }
+    }
+    #expect(attention.sites.withLock { $0 } == expected)
+    #expect(expected[0].ownVideo == 0..<grid.reduce(1, *) && expected[0].ownText == 0..<3)
   }
 
   @Test func `rotary angles at token (1, 2, 3) are the published ones`() {
@@ -160,5 +182,17 @@ import Testing
         rotary: network.rotaryTable(for: latents.shape), cache: NoStepCache(), in: context)
     }
     #expect("\(try #require(error))".contains("single_blocks.1"))
+  }
+}
+
+/// Attention of one device that keeps where it was asked for.
+private final class WitnessedAttention: JointAttention {
+  let sites = Mutex<[AttentionSite]>([])
+
+  func attend(
+    video: AttentionInputs, text: AttentionInputs, at site: AttentionSite, on backend: any Backend
+  ) throws(BackendError) -> (video: Tensor, text: Tensor) {
+    sites.withLock { $0.append(site) }
+    return try LocalJointAttention().attend(video: video, text: text, at: site, on: backend)
   }
 }

@@ -10,6 +10,7 @@ struct RingAttention {
   let messages: TensorMessages
   let plan: AttentionShards
   let scale: Float
+  let mask: AttentionMask
 
   /// - Parameters:
   ///   - pieces: of the ranks of this Ulysses group, with this rank's heads; keys and values are dropped when they have been
@@ -69,7 +70,7 @@ struct RingAttention {
     if keyValues.isEmpty || queries.isEmpty { return }
     let backend = messages.backend
     let partial = try backend.attention(
-      queries: queries, keyValues: keyValues, scale: scale, mask: .none, logSumExp: plan.layout.ring > 1)
+      queries: queries, keyValues: keyValues, scale: scale, mask: mask, logSumExp: plan.layout.ring > 1)
     if sum.isEmpty {
       sum = partial
     } else {

@@ -61,8 +61,4 @@ struct ShardedTokens: TokenSharding {
     }
     return try backend.concatenate(messages.wait(transfer).filter { $0.count > 0 }, axis: 1)
   }
-
-  func sum(_ values: [Double]) throws(BackendError) -> [Double] {
-    try communicating { () throws(CollectiveError) in try group.sum(values) }
-  }
 }

@@ -15,31 +15,24 @@ public import TensorOps
 /// before on its way back. What a rank has itself is neither sent nor copied.
 public struct ShardedJointAttention: JointAttention {
   private let group: SequenceGroup
-  private var videoTokens = 0
-  private var textTokens = 0
 
   public init(_ group: SequenceGroup) { self.group = group }
 
-  public func sized(videoTokens: Int, textTokens: Int) -> any JointAttention {
-    var result = self
-    (result.videoTokens, result.textTokens) = (videoTokens, textTokens)
-    return result
-  }
-
   public func attend(
-    video: AttentionInputs, text: AttentionInputs, on backend: any Backend
+    video: AttentionInputs, text: AttentionInputs, at site: AttentionSite, on backend: any Backend
   ) throws(BackendError) -> (video: Tensor, text: Tensor) {
     let plan = AttentionShards(
-      group.layout, rank: group.all.rank, videoTokens: videoTokens, textTokens: textTokens,
+      group.layout, rank: group.all.rank, videoTokens: site.videoTokens, textTokens: site.textTokens,
       queries: video.query.shape)
     precondition(
       video.query.shape[1] == plan.videoTokens(plan.rank) && text.query.shape[1] == plan.textTokens(plan.rank),
-      "sharded attention: rank \(plan.rank) has \(video.query.shape[1]) of \(videoTokens) video tokens and "
-        + "\(text.query.shape[1]) of \(textTokens) text tokens")
+      "sharded attention: rank \(plan.rank) has \(video.query.shape[1]) of \(site.videoTokens) video tokens and "
+        + "\(text.query.shape[1]) of \(site.textTokens) text tokens")
     let streams = [video, text]
     let exchange = HeadExchange(messages: TensorMessages(group: group.ulysses, backend: backend), plan: plan)
     let ring = RingAttention(
-      messages: TensorMessages(group: group.ring, backend: backend), plan: plan, scale: video.scale)
+      messages: TensorMessages(group: group.ring, backend: backend), plan: plan, scale: video.scale,
+      mask: site.mask)
 
     // Results by Ulysses rank: each rank's heads of the two streams, group by group.
     var heads = [[[Tensor]]](repeating: [[], []], count: plan.layout.ulysses)

@@ -97,7 +97,7 @@ public struct HunyuanVideoTransformer: Sendable {
   ) throws(BackendError) -> Tensor {
     if let velocity = try cache.velocity(step: step, latents: latents, on: context.backend) { return velocity }
     let text = conditioning.text[step]
-    let context = context.sized(videoTokens: rotary.count, textTokens: text.shape[1])
+    let context = context.sample(grid: grid(for: latents.shape), textTokens: text.shape[1], step: step)
     let input = try patchEmbedding(latents, in: context)
     try context.endBlock(BlockName("transformer", step: step, "img_in"), ["video tokens": input])
     let ownText = text.slice(1, context.tokens.range(of: text.shape[1]))
@@ -136,7 +136,8 @@ public struct HunyuanVideoTransformer: Sendable {
       let modules = BlockModules(cache: cache, block: index, step: step, backend: backend)
       let (video, text) = conditioning.doubleBlocks[index]
       x = try block(
-        x, video: modulation(video), text: modulation(text), rotary: rotary, modules: modules, in: context)
+        x, video: modulation(video), text: modulation(text), rotary: rotary, modules: modules,
+        in: context.inBlock(index))
       try context.endBlock(BlockName("transformer", step: step, "double_blocks", index), x.named)
       if index == 0 {
         firstBlockOutput = x.video
@@ -147,8 +148,9 @@ public struct HunyuanVideoTransformer: Sendable {
     }
     for (index, block) in singleBlocks.enumerated() {
       let vectors = ModulationVectors(try conditioning.singleBlocks[index].table(in: context), step: step)
-      let modules = BlockModules(cache: cache, block: doubleBlocks.count + index, step: step, backend: backend)
-      x = try block(x, vectors, rotary: rotary, modules: modules, in: context)
+      let place = doubleBlocks.count + index
+      let modules = BlockModules(cache: cache, block: place, step: step, backend: backend)
+      x = try block(x, vectors, rotary: rotary, modules: modules, in: context.inBlock(place))
       try context.endBlock(BlockName("transformer", step: step, "single_blocks", index), x.named)
     }
     try cache.finish(
