@@ -114,4 +114,20 @@ import Testing
     #expect(try #require(output.logSumExp).shape == [1, 2, 2])
     #expect(try #require(output.logSumExp).floats() == [0, 0, 3, 6])
   }
+
+  @Test(arguments: [(nil, nil), (1, nil), (4, nil), (4, [9]), (7, [5]), (nil, [3, 0])] as [(Int?, [Int]?)])
+  func `a mask counts the pairs of a query and a key that it sees`(_ causalBlock: Int?, _ validKeys: [Int]?) {
+    let mask = AttentionMask(causalBlock: causalBlock, validKeys: validKeys)
+    let (batch, count) = (validKeys?.count ?? 1, 11)
+    var pairs = 0
+    for item in 0..<batch {
+      for query in 0..<count {
+        for key in 0..<count where key < validKeys?[item] ?? count {
+          if let causalBlock, key / causalBlock > query / causalBlock { continue }
+          pairs += 1
+        }
+      }
+    }
+    #expect(mask.pairs(batch: batch, queries: count, keys: count) == Double(pairs))
+  }
 }
