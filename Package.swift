@@ -49,13 +49,13 @@ let package = Package(
         "StrictJSON", "TensorCore", "TensorOps", "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Collectives",
       ]),
     .target(name: "VideoIO", dependencies: ["TensorCore"]),
+    .target(name: "Recipes", dependencies: ["StrictJSON", "Generation", .product(name: "Yams", package: "Yams")]),
     .executableTarget(
       name: "hyvideo",
       dependencies: [
         "StrictJSON", "TensorCore", "TensorOps", "CPUBackend", "Collectives", "AscendBackend", "BackendConformance",
-        "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Generation", "VideoIO",
+        "Checkpoints", "Tokenizers", "Layers", "HunyuanVideo", "Generation", "VideoIO", "Recipes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Yams", package: "Yams"),
       ]),
     .target(
       name: "AscendEmulator",
@@ -91,6 +91,7 @@ let package = Package(
         "Tokenizers", "Layers", "HunyuanVideo", "Generation", "BackendConformance", "TensorTesting",
       ]),
     .testTarget(name: "CollectivesTests", dependencies: ["TensorCore", "Collectives", "TensorTesting"]),
+    .testTarget(name: "RecipesTests", dependencies: ["Generation", "Recipes"]),
     .testTarget(name: "VideoIOTests", dependencies: ["TensorCore", "VideoIO"]),
     .testTarget(
       name: "CommandLineTests",

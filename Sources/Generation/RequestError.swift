@@ -16,5 +16,7 @@ public struct RequestError: Error, CustomStringConvertible {
     self.remedy = remedy
   }
 
-  public var description: String { "\(what): \(location): expected \(expected), found \(found); \(remedy)" }
+  public var description: String {
+    "\(what): \(location.bounded): expected \(expected), found \(found.bounded); \(remedy)"
+  }
 }

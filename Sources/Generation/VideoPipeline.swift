@@ -87,7 +87,8 @@ public final class VideoPipeline {
       for (cut, name) in [(tokens.templated, "text encoder"), (tokens.pooled, "text encoder 2")] {
         if let lost = cut.cutText {
           observer.warn(
-            "the \(name) takes \(cut.ids.count) of the prompt's \(cut.count) tokens and does not see: \"\(lost)\"")
+            "the \(name) takes \(cut.ids.count) of the prompt's \(cut.count) tokens and does not see: "
+              + lost.quotedBeginning)
         }
       }
       let prompt = try encoder(tokens)

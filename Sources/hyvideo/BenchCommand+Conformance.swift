@@ -16,18 +16,18 @@ extension BenchCommand {
     }
     let showsProgress = !json && session.isFirst && Console.hasTerminal
     func progress(_ name: String) {
-      if showsProgress { Console.error("\u{1B}[2K\r\(name)") }
+      if showsProgress { Console.draw("\u{1B}[2K\r\(name)") }
     }
     let isWhole: Bool
     if session.group.size == 1 {
       let report = ConformanceReport(device, on: each, progress: progress)
       progress("")
-      try Console.result(json ? report.json() : report.text)
+      try json ? Console.result(json: report.json()) : Console.result(report.text)
       isWhole = report.isWhole
     } else {
       let report = try CollectiveReport(device, on: each, session, progress: progress)
       progress("")
-      if session.isFirst { try Console.result(json ? report.json() : report.text) }
+      if session.isFirst { try json ? Console.result(json: report.json()) : Console.result(report.text) }
       isWhole = report.isWhole
       try session.finish()
     }

@@ -67,7 +67,7 @@ struct CacheOptions: ParsableArguments {
   /// The rule that the flags ask for, with what has been calibrated for the checkpoint, and what to say about it.
   func resolved(
     for request: GenerationRequest, checkpointSHA256: String
-  ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String]) {
+  ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String], warnings: [String]) {
     let path = calibration ?? CalibrationFolder.path(request, checkpointSHA256: checkpointSHA256)
     let found = try StepCacheCalibration(contentsOf: path)
     if calibration != nil {
@@ -87,19 +87,18 @@ struct CacheOptions: ParsableArguments {
       case .magCache: options["mag_ratios"] == nil
       default: false
       }
-    guard fitted, let found else { return (settings, []) }
+    guard fitted, let found else { return (settings, [], []) }
     let differences = found.differences(from: request).map { "\($0.flag) \($0.measured), not \($0.asked)" }
     return (
-      settings,
-      ["\(method) uses the calibration \(path)"]
-        + (differences.isEmpty ? [] : ["the calibration was made with \(differences.joined(separator: ", "))"])
+      settings, ["\(method) uses the calibration \(path)"],
+      differences.isEmpty ? [] : ["the calibration was made with \(differences.joined(separator: ", "))"]
     )
   }
 
   /// The calibrated rule that saves most within a budget.
   private func chosen(
     _ budget: Double, _ calibration: StepCacheCalibration?, for request: GenerationRequest, path: String
-  ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String]) {
+  ) throws(RequestError) -> (settings: StepCacheSettings, notes: [String], warnings: [String]) {
     guard let calibration, !calibration.points.isEmpty else {
       throw RequestError(
         "no calibration", at: "--fidelity-budget", expected: "measured rules at \(path)", found: "none",
@@ -111,11 +110,11 @@ struct CacheOptions: ParsableArguments {
         found: difference.measured, remedy: "run hyvideo calibrate with this size, number of steps and guidance")
     }
     guard let point = calibration.point(above: budget) else {
-      return (.none, ["no cache stays above \(budget) dB; every step is computed (calibration \(path))"])
+      return (.none, [], ["no cache stays above \(budget) dB; every step is computed (calibration \(path))"])
     }
     let settings = try StepCacheSettings(
       method: point.method, options: point.options, fitted: calibration.fitted)
-    return (settings, ["for \(budget) dB, by \(path): \(point.line)"])
+    return (settings, ["for \(budget) dB, by \(path): \(point.line)"], [])
   }
 
   private func method() throws(RequestError) -> String {

@@ -34,7 +34,7 @@ struct CalibrateCommand: ParsableCommand {
   var negPrompt: String?
   @Option(help: ArgumentHelp("Prompts, one per line. Default: four of the demo's kind.", valueName: "file"))
   var promptFile: String?
-  @Option(help: "Seed of the noise.") var seed: UInt64 = 0
+  @Option(help: "Seed of the noise.", transform: Seed.number) var seed: UInt64 = 0
   @OptionGroup(title: "Device") var device: DeviceOptions
   @Flag(help: "Only fit; measure no rule, so that --fidelity-budget has nothing to choose from.") var signalsOnly =
     false
@@ -57,8 +57,7 @@ struct CalibrateCommand: ParsableCommand {
     + ["0.06", "0.12", "0.24", "0.4"].map { ("magcache", ["thresh": $0, "K": "6"]) }
 
   func run() throws {
-    let (model, device, prompts, request, digest) = try RefusedBeforeWork.checking { try checked() }
-    let path = output ?? CalibrationFolder.path(request, checkpointSHA256: digest)
+    let (model, device, prompts, request, digest, path) = try RefusedBeforeWork.checking { try checked() }
     let observer = CalibrationObserver()
     let readAhead = try RunOptions.readAhead(for: model, offloads: false)
     let pipeline = VideoPipeline(
@@ -97,7 +96,7 @@ struct CalibrateCommand: ParsableCommand {
         return FidelityMeasurement.Run(latents: [], video: frames.video, steps: observer.steps)
       }
       let full = try requests.indices.map { try made($0, .none) }
-      print("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
+      try Console.result("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
       for (method, options) in Self.grid {
         let settings = try StepCacheSettings(
           method: method, options: options, fitted: calibration.fitted)
@@ -110,15 +109,15 @@ struct CalibrateCommand: ParsableCommand {
           speedup: measured.reduce(0) { $0 + $1.speedupOfMedians } / Double(measured.count),
           psnr: measured.map(\.psnrDB), ssim: measured.map(\.ssim))
         calibration.points.append(point)
-        print(point.line)
+        try Console.result(point.line)
       }
     }
     try calibration.write(to: path)
     if let plot { try calibration.plot.write(to: plot) }
-    print(path)
+    try Console.result(path: path)
   }
 
-  private func checked() throws -> (ModelFolder, any ComputeDevice, [String], GenerationRequest, String) {
+  private func checked() throws -> (ModelFolder, any ComputeDevice, [String], GenerationRequest, String, String) {
     let model = try ModelFolder(checkpoint.model ?? DemoModel.locate(), parts: checkpoint.parts)
     let prompts = try promptFile.map { try GeneratePlan.prompts(inFile: $0) } ?? Self.prompts
     var request = GenerationRequest(prompt: prompts[0], seed: seed, defaults: model.defaults)
@@ -135,10 +134,14 @@ struct CalibrateCommand: ParsableCommand {
     request.cfgScale = cfgScale ?? request.cfgScale
     request.negativePrompt = negPrompt ?? request.negativePrompt
     try request.validate()
+    try model.requireConceivable(request)
     if let plot { try Plot.checkOutput(plot) }
     let opened = try device.open(RankSession.alone)
     opened.tellWarnings(RankSession.alone)
-    return (model, opened, prompts, request, try GeneratePlan.digest(of: model))
+    let digest = try GeneratePlan.digest(of: model)
+    let path = output ?? CalibrationFolder.path(request, checkpointSHA256: digest)
+    try OutputPlan.requireReplaceable(path, flag: "--output")
+    return (model, opened, prompts, request, digest, path)
   }
 }
 

@@ -1,3 +1,5 @@
+import StrictJSON
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -15,12 +17,32 @@ enum Console {
     return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
   }
 
-  /// Writes to standard error. A closed pipe or descriptor is ignored.
-  static func error(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+  /// Takes a line that is being drawn from a terminal.
+  static let clearedLine = "\r\u{1B}[K"
 
-  /// Writes a line to standard output.
+  /// Writes text of any origin to standard error, with `printableLines` for what a terminal would obey. A closed pipe or descriptor is
+  /// ignored.
+  /// - Parameter overBar: takes the line that is being drawn away first, where there is a terminal.
+  static func error(_ text: String, overBar: Bool = false) {
+    draw((overBar && hasTerminal ? clearedLine : "") + text.printableLines)
+  }
+
+  /// Writes to standard error as it is: the program's own drawing, and what ranks have written so.
+  static func draw(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+
+  /// Writes a text for people to standard output, with `printableLines`, and a line end.
   /// - Throws: `OutputFailure` where it cannot be written whole.
-  static func result(_ line: String) throws {
+  static func result(_ text: String) throws { try print(text.printableLines) }
+
+  /// Writes a path to standard output: as it is for programs, as a text on a terminal.
+  /// - Throws: `OutputFailure` where it cannot be written whole.
+  static func result(path: String) throws { try print(isatty(STDOUT_FILENO) == 1 ? path.printable : path) }
+
+  /// Writes JSON to standard output, where what a terminal would obey is escaped.
+  /// - Throws: `OutputFailure` where it cannot be written whole.
+  static func result(json: String) throws { try print(json.printableJSON) }
+
+  private static func print(_ line: String) throws {
     if let code = write(line + "\n", to: STDOUT_FILENO) { throw OutputFailure(code: code) }
   }
 

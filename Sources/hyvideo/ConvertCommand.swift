@@ -110,7 +110,7 @@ struct ConvertCommand: ParsableCommand {
           progress.report(network.rawValue, $0, of: $1)
         }
       }
-      try Console.result("\(output)/\(network.path)")
+      try Console.result(path: "\(output)/\(network.path)")
     }
   }
 
@@ -139,7 +139,7 @@ struct ConvertCommand: ParsableCommand {
     }
     try conversion.writeConfiguration(inFolder: FileSystem.folder(of: output))
     try report(fidelities)
-    try Console.result(output)
+    try Console.result(path: output)
   }
 
   // MARK: A whole checkpoint
@@ -163,7 +163,7 @@ struct ConvertCommand: ParsableCommand {
         try Console.result("\(network.names.network.title), \(network.checkpoint.path)")
         try report(fidelities)
       })
-    try Console.result(output)
+    try Console.result(path: output)
   }
 
   // MARK: Both

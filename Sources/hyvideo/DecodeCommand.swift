@@ -49,7 +49,7 @@ struct DecodeCommand: ParsableCommand {
       throw error
     }
     if let saveFrames { try writer.saveFrames(to: saveFrames) }
-    try Console.result(path)
+    try Console.result(path: path)
   }
 
   private var tiling: Bool { vaeTiling ?? true }
@@ -90,10 +90,11 @@ struct DecodeCommand: ParsableCommand {
     }
     let path = try OutputPlan.named(name, count: 1)[0]
     let rate = fps ?? run?.details["fps"].flatMap { Int($0) } ?? model.defaults.framesPerSecond
-    try GeneratePlan.require((1...1000).contains(rate), "invalid frame rate", "--fps", "1 to 1000", "\(rate)")
+    try GeneratePlan.requireFrameRate(rate)
     let ffmpeg = try FFmpeg.find()
     if !path.hasSuffix("/") { try ffmpeg.requireEncoder() }
     try OutputPlan.checkVideo(path)
+    if let saveFrames { try OutputPlan.requireReplaceable(saveFrames, flag: "--save-frames") }
     let prefix = "metadata."
     let stored = (run?.details ?? [:]).filter { $0.key.hasPrefix(prefix) }
     let metadata = Dictionary(uniqueKeysWithValues: stored.map { (String($0.key.dropFirst(prefix.count)), $0.value) })

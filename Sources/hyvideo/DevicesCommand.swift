@@ -13,6 +13,6 @@ struct DevicesCommand: ParsableCommand {
 
   func run() throws {
     let list = DeviceList()
-    try Console.result(json ? list.json() : list.text)
+    try json ? Console.result(json: list.json()) : Console.result(list.text)
   }
 }

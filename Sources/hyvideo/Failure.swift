@@ -29,7 +29,7 @@ struct Failure: Codable, Equatable {
     default:
       // The parser's own errors carry a usage text; other errors describe themselves.
       if Hyvideo.exitCode(for: error) == .validationFailure {
-        self.init(message: "bad command line: \(Hyvideo.message(for: error)); see --help", status: 64)
+        self.init(message: "bad command line: \(Hyvideo.message(for: error).bounded); see --help", status: 64)
       } else {
         self.init(message: "\(error)", status: 1)
       }

@@ -29,8 +29,8 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Configuration") var configuration: ConfigurationOptions
 
   mutating func run() throws {
-    if memory.dryRun { return try PlanCommand.report(on: self, asJSON: false, recalibrates: false) }
     try fillFromConfiguration()
+    if memory.dryRun { return try PlanCommand.report(on: self, asJSON: false, recalibrates: false) }
     try generate()
   }
 
@@ -51,6 +51,7 @@ struct GenerateCommand: ParsableCommand {
       try RefusedBeforeWork.checking { try pipeline.verify(plan.jobs.map(\.request)) }
     }
     if let warning = plan.forecast?.limit.warning { observer.warn(warning) }
+    for warning in plan.warnings { observer.warn(warning) }
     for note in plan.notes { observer.note(note) }
     if let (_, saved) = plan.resumed, let warning = plan.sharingWarning(since: saved) { observer.warn(warning) }
     StopSignals.install()
@@ -150,7 +151,7 @@ struct GenerateCommand: ParsableCommand {
         collector: keepsFrames ? FrameCollector(frameCount: job.request.frames) : nil)
       try plan.decode(latents, job, pipeline, into: writer)
       try writer.finish()
-      printed = Result { try Console.result(job.path) }
+      printed = Result { try Console.result(path: job.path) }
       if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
       return writer.video
     }

@@ -8,9 +8,18 @@ struct PromptOptions: ParsableArguments {
   var promptFile: String?
   @Option(help: "What it must not show; used with --cfg-scale above 1. Default: the checkpoint's.")
   var negPrompt: String?
-  @Option(help: "Seed of the noise. Default: drawn once and printed. Video j of a prompt uses seed + j.")
-  var seed: UInt64?
+  @Option(
+    name: .customLong("seed"),
+    help: "Seed of the noise. Default, or with -1: drawn once and printed. Video j of a prompt uses seed + j.",
+    transform: Seed.init(text:))
+  var givenSeed: Seed?
   @Option(help: "Videos per prompt. Default: 1.") var numVideos: Int?
+
+  /// Nil where one is to be drawn.
+  var seed: UInt64? {
+    get { givenSeed?.value }
+    set { givenSeed = newValue.map { .fixed($0) } }
+  }
 }
 
 /// Of a checkpoint, what decoding needs.
@@ -112,6 +121,15 @@ struct RunOptions: ParsableArguments {
   var preview: Int?
   @Option(help: ArgumentHelp("Go on with a saved run; its settings need not be given again.", valueName: "file"))
   var resume: String?
+
+  /// Checks `--preview` and `--checkpoint-every`.
+  func requireIntervals() throws(RequestError) {
+    for (flag, interval, least) in [("--preview", preview, 1), ("--checkpoint-every", checkpointEvery, 0)] {
+      guard let interval else { continue }
+      try GeneratePlan.require(
+        (least...10_000).contains(interval), "invalid interval", flag, "\(least) to 10000", "\(interval)")
+    }
+  }
 }
 
 struct OutputOptions: ParsableArguments {

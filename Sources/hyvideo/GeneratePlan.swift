@@ -2,6 +2,7 @@ import Checkpoints
 import Collectives
 import Foundation
 import Generation
+import StrictJSON
 import TensorCore
 import TensorOps
 import VideoIO
@@ -26,6 +27,7 @@ struct GeneratePlan {
   private let needsEncoder: Bool
   /// Things to say before the run.
   var notes: [String]
+  var warnings: [String]
   /// The hash of the checkpoint's files. Empty until `identify`, unless the command line cannot be checked without it.
   private(set) var checkpointDigest: String
   let threads: Int
@@ -66,8 +68,7 @@ struct GeneratePlan {
     let (requests, sizeNotes) = try Self.requests(command, model: model, seed: session.seed)
 
     let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
-    try Self.require(
-      (1...1000).contains(framesPerSecond), "invalid frame rate", "--fps", "1 to 1000", "\(framesPerSecond)")
+    try Self.requireFrameRate(framesPerSecond)
     self.framesPerSecond = framesPerSecond
     sharing = try RankSharing(
       command.ranks, usesGuidance: requests[0].usesGuidance, model: model, session: session)
@@ -84,21 +85,16 @@ struct GeneratePlan {
     let cache =
       command.cache.isUsed
       ? try command.cache.resolved(for: requests[0], checkpointSHA256: checkpointDigest)
-      : (settings: StepCacheSettings.none, notes: [])
+      : (settings: StepCacheSettings.none, notes: [], warnings: [])
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
+    warnings = cache.warnings + sharing.warnings
     progress = try command.running.progress.style()
+    try command.running.requireIntervals()
     previewInterval = command.running.preview
-    if let interval = previewInterval {
-      try Self.require((1...10_000).contains(interval), "invalid interval", "--preview", "1 to 10000", "\(interval)")
-    }
     initialNoise = command.output.initialNoise
     saveInterval = command.running.checkpointEvery
-    if let interval = saveInterval {
-      try Self.require(
-        (0...10_000).contains(interval), "invalid interval", "--checkpoint-every", "0 to 10000", "\(interval)")
-    }
     if let saved, let path = command.running.resume {
       try Self.require(
         !command.cache.measureFidelity, "cannot measure", "--resume", "no --measure-fidelity, which compares all steps",
@@ -129,6 +125,9 @@ struct GeneratePlan {
 
   // MARK: Requests
 
+  /// The most videos of a command.
+  private static let videoLimit = 100_000
+
   /// - Parameter drawn: the seed where none is given.
   static func requests(
     _ command: GenerateCommand, model: ModelFolder, seed drawn: UInt64
@@ -136,34 +135,43 @@ struct GeneratePlan {
     let prompts = try self.prompts(command.prompt)
     let numVideos = command.prompt.numVideos ?? 1
     try require(
-      (1...100_000).contains(numVideos), "invalid count", "--num-videos", "1 to 100000",
+      (1...videoLimit).contains(numVideos), "invalid count", "--num-videos", "1 to \(videoLimit)",
       "\(numVideos)")
+    if let rate = command.video.fps { try requireFrameRate(rate) }
     try require(
       [0, 2].contains(command.video.videoSize.count), "invalid size", "--video-size", "height and width",
       "\(command.video.videoSize.count) numbers")
-    let seed = command.prompt.seed ?? drawn
+    // The last video's seed is the largest.
+    let last = UInt64.max - UInt64(numVideos - 1)
+    let seed = command.prompt.seed ?? min(drawn, last)
     try require(
-      seed <= UInt64.max - UInt64(numVideos), "seed too large", "--seed", "room for one seed per video",
+      seed <= last, "seed too large", "--seed", "at most \(last), which leaves a seed for each of \(numVideos) videos",
       "\(seed)")
+    try require(
+      prompts.count * numVideos <= videoLimit, "too many videos", "--prompt-file, --num-videos",
+      "at most \(videoLimit)",
+      "\(prompts.count) prompts of \(numVideos) videos")
     let noise = try command.output.initialNoise.map(initialNoise)
     try command.cache.check()
     var requests: [GenerationRequest] = []
     for prompt in prompts {
+      var request = GenerationRequest(prompt: prompt, seed: seed, defaults: model.defaults)
+      if let negative = command.prompt.negPrompt { request.negativePrompt = negative }
+      if command.video.videoSize.count == 2 {
+        (request.height, request.width) = (command.video.videoSize[0], command.video.videoSize[1])
+      }
+      request.frames = command.video.videoLength ?? request.frames
+      request.steps = command.sampling.inferSteps ?? request.steps
+      request.cfgScale = command.sampling.cfgScale ?? request.cfgScale
+      request.embeddedGuidance = command.sampling.embeddedCfgScale ?? request.embeddedGuidance
+      request.flowShift = command.sampling.flowShift ?? request.flowShift
+      request.flowReverse = command.sampling.flowReverse ?? request.flowReverse
+      request.vaeTiling = command.running.vaeTiling ?? true
+      request.initialNoise = noise
+      try request.validate()
+      try requireStorable(request)
       for video in 0..<numVideos {
-        var request = GenerationRequest(prompt: prompt, seed: seed + UInt64(video), defaults: model.defaults)
-        if let negative = command.prompt.negPrompt { request.negativePrompt = negative }
-        if command.video.videoSize.count == 2 {
-          (request.height, request.width) = (command.video.videoSize[0], command.video.videoSize[1])
-        }
-        request.frames = command.video.videoLength ?? request.frames
-        request.steps = command.sampling.inferSteps ?? request.steps
-        request.cfgScale = command.sampling.cfgScale ?? request.cfgScale
-        request.embeddedGuidance = command.sampling.embeddedCfgScale ?? request.embeddedGuidance
-        request.flowShift = command.sampling.flowShift ?? request.flowShift
-        request.flowReverse = command.sampling.flowReverse ?? request.flowReverse
-        request.vaeTiling = command.running.vaeTiling ?? true
-        request.initialNoise = noise
-        try request.validate()
+        request.seed = seed + UInt64(video)
         requests.append(request)
       }
     }
@@ -190,22 +198,37 @@ struct GeneratePlan {
     }
   }
 
-  /// The lines of a file that are not blank.
-  static func prompts(inFile path: String) throws(RequestError) -> [String] {
-    var isFolder: ObjCBool = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: path),
-      let text = String(data: data, encoding: .utf8)
-    else {
-      throw RequestError(
-        "cannot read prompts", at: path, expected: "a UTF-8 text file with one prompt per line",
-        found: isFolder.boolValue ? "a folder" : exists ? "a file that is not readable text" : "nothing",
-        remedy: "check --prompt-file")
+  /// The prompts of `--prompt-file`. One that nobody writes yet is waited for, and the user told so.
+  static func prompts(inFile path: String) throws -> [String] {
+    try PromptFile.prompts(
+      in: path, longest: VideoMetadata.valueLimit, isShared: RankSession.isLaunched && RankLaunch.number().size != 1
+    ) { seconds in
+      if seconds == 2 { Console.error("waiting for prompts from \(path.printable)\n") }
+      if let signal = StopSignals.received { throw Interruption(signal: signal, consequence: nil) }
     }
-    let prompts = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-      .filter { !$0.isEmpty }
-    try require(!prompts.isEmpty, "no prompts", path, "one prompt per line", "an empty file")
-    return prompts
+  }
+
+  /// Refuses prompts that a video's metadata cannot hold whole, alone and among the settings: from them the video is made again.
+  private static func requireStorable(_ request: GenerationRequest) throws {
+    // For all settings beside the prompts.
+    let limit = VideoMetadata.valueLimit - 4000
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .withoutEscapingSlashes
+    var all = 0
+    for (flag, text) in [("--prompt", request.prompt), ("--neg-prompt", request.negativePrompt)] {
+      if text.utf8.contains(0) {
+        throw RequestError(
+          "text that cannot be stored", at: flag, expected: "no zero byte", found: "one", remedy: "leave it out")
+      }
+      all += try encoder.encode(text).count
+      try require(
+        all <= limit, "text that cannot be stored", flag,
+        "at most \(limit) bytes, so that the video can say what it shows", "\(text.utf8.count) bytes")
+    }
+  }
+
+  static func requireFrameRate(_ rate: Int) throws(RequestError) {
+    try require((1...1000).contains(rate), "invalid frame rate", "--fps", "1 to 1000", "\(rate)")
   }
 
   private static func initialNoise(_ path: String) throws -> Tensor {

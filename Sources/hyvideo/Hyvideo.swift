@@ -63,7 +63,8 @@ struct Hyvideo: ParsableCommand {
   /// wait for it.
   private static func parsed() throws -> any ParsableCommand {
     do {
-      let command = try parseAsRoot()
+      let words = try CommandWords(Array(CommandLine.arguments.dropFirst()))
+      let command = try parseAsRoot(words.words)
       if !sharedCommands.contains(where: { $0 == type(of: command) }) {
         // A command that is parsed as another only prints its help.
         let name = CommandLine.arguments.dropFirst().first ?? "nothing"

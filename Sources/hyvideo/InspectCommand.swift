@@ -3,6 +3,7 @@ import Checkpoints
 import Foundation
 import Generation
 import HunyuanVideo
+import StrictJSON
 import TensorCore
 
 struct InspectCommand: ParsableCommand {
@@ -26,13 +27,14 @@ struct InspectCommand: ParsableCommand {
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
       encoder.keyEncodingStrategy = .convertToSnakeCase
       try Console.result(
-        String(decoding: try encoder.encode(parts.map { CheckpointSummary($0, listsTensors: tensors) }), as: UTF8.self))
+        json: String(
+          decoding: encoder.encode(parts.map { CheckpointSummary($0, listsTensors: tensors) }), as: UTF8.self))
       return
     }
     for part in parts {
       let summary = CheckpointSummary(part, listsTensors: tensors)
       try Console.result("\(summary.part): \(summary.architecture)")
-      try Console.result("  \(summary.path)")
+      try Console.result("  \(summary.path.printable)")
       let layout = summary.layout.map { "\($0) folder, " } ?? ""
       if let names = summary.naming { try Console.result("  \(layout)names of \(names)") }
       let types = summary.tensorsByType.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
@@ -42,7 +44,7 @@ struct InspectCommand: ParsableCommand {
       for line in part.configuration { try Console.result("  \(line)") }
       if let tokenizer = summary.tokenizer { try Console.result("  tokenizer: \(tokenizer)") }
       for tensor in summary.tensors ?? [] {
-        try Console.result("    \(tensor.name): \(tensor.dtype)\(Shape(tensor.shape))")
+        try Console.result("    \(tensor.name.printable): \(tensor.dtype)\(Shape(tensor.shape))")
       }
     }
   }

@@ -116,7 +116,7 @@ struct OutputPlan {
   }
 
   /// A file that will be written under a temporary name and renamed must not stand where a folder or a device is.
-  private static func requireReplaceable(_ path: String, flag: String) throws(RequestError) {
+  static func requireReplaceable(_ path: String, flag: String) throws(RequestError) {
     func refuse(_ found: String) -> RequestError {
       RequestError(
         "cannot write output", at: flag, expected: "the name of a file", found: found, remedy: "choose another file")

@@ -30,7 +30,7 @@ struct PlanCommand: ParsableCommand {
   /// - Throws: `ExitCode` 64 where it does not fit.
   static func report(on command: GenerateCommand, asJSON: Bool, recalibrates: Bool) throws {
     let (report, fits) = try RefusedBeforeWork.checking { try planned(command, recalibrates: recalibrates) }
-    try Console.result(asJSON ? report.json() : ForecastTable(report: report).text)
+    try asJSON ? Console.result(json: report.json()) : Console.result(ForecastTable(report: report).text)
     if !fits { throw ExitCode(64) }
   }
 
@@ -47,20 +47,21 @@ struct PlanCommand: ParsableCommand {
     if command.prompt.prompt == nil && command.prompt.promptFile == nil { command.prompt.prompt = typicalPrompt }
     let run = try PlannedRun(command, resuming: saved)
     for warning in run.planning.warnings { Console.error("warning: \(warning)\n") }
-    let plan = try run.forecaster.plan(run.requests)
-    var proposal: String?
-    if !run.forecaster.fits(plan) {
-      proposal = try run.forecaster.proposal(for: run.requests, heads: run.heads)
-        .map { ProposedCommand($0, insteadOf: run.requests[0]).description }
+    let (plan, proposal) = try Patience.saying(PlannedRun.word(run.requests[0])) {
+      if !command.memory.force { try run.forecaster.requireConceivable(run.requests, heads: run.heads) }
+      let plan = try run.forecaster.plan(run.requests)
+      let proposal =
+        run.forecaster.fits(plan) ? nil : try run.forecaster.proposal(for: run.requests, heads: run.heads)
+      return (plan, proposal.map { ProposedCommand($0, insteadOf: run.requests[0]).description })
     }
     // What does not fit is not worth the wait.
     let budget = proposal == nil || recalibrates ? 10.0 : 0
     let showsWait = budget > 0 && run.planning.memory == nil && Console.hasTerminal
     let forecast = try run.forecaster.forecast(plan, run.requests, recalibrates: recalibrates) { _ in
-      if showsWait { Console.error("\u{1B}[2K\rtiming operations, for \(Int(budget)) s at most") }
+      if showsWait { Console.draw("\u{1B}[2K\rtiming operations, for \(Int(budget)) s at most") }
       return budget
     }
-    if showsWait { Console.error("\u{1B}[2K\r") }
+    if showsWait { Console.draw("\u{1B}[2K\r") }
     if let warning = forecast.limit.warning { Console.error("warning: \(warning)\n") }
     let report = ForecastReport(
       forecast, request: run.requests[0], layoutReason: run.layoutReason, threads: run.planning.threads,
@@ -77,10 +78,18 @@ struct PlannedRun {
   let layoutReason: String?
   let heads: Int
 
+  /// What to say while a plan takes its time.
+  static func word(_ request: GenerationRequest) -> String {
+    let size = VideoSize.text(frames: request.frames, height: request.roundedHeight, width: request.roundedWidth)
+    return "planning \(size); so large a video takes a while"
+  }
+
   init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
     let model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
     var (requests, _) = try GeneratePlan.requests(command, model: model, seed: 0)
     try command.ranks.requireCount()
+    try command.running.requireIntervals()
+    _ = try command.running.progress.style()
     let ranks = command.ranks.ranks ?? 1
     heads = try model.transformerNetwork().transformerConfiguration().headCount
     let sharing = try command.ranks.requireSharing(among: ranks, usesGuidance: requests[0].usesGuidance)

@@ -42,7 +42,7 @@ struct ProfileSummaryCommand: ParsableCommand {
     if json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-      try Console.result(String(decoding: encoder.encode(summary), as: UTF8.self))
+      try Console.result(json: String(decoding: encoder.encode(summary), as: UTF8.self))
     } else {
       try Console.result(ProfileTable(summary).text)
     }

@@ -1,5 +1,6 @@
 import Foundation
 import Generation
+import StrictJSON
 
 /// How a run tells of its progress.
 enum ProgressStyle: String, CaseIterable {
@@ -67,17 +68,17 @@ final class ProgressPrinter {
     if style != .auto { return }
     let skips = skipped > 0 ? ", \(skipped) skipped" : ""
     let count = units > 1 ? " (\(units) at \(Self.seconds(total / Double(units))) each\(skips))" : ""
-    write((isTerminal ? "\r\u{1B}[K" : "") + "\(stageName): \(Self.seconds(total))\(count)\n")
+    write((isTerminal ? Console.clearedLine : "") + "\(stageName): \(Self.seconds(total))\(count)\n")
   }
 
   func note(_ text: String) {
     if style == .json { writeEvent("note", ["message": .text(text)]) }
-    if style == .auto { write((isTerminal ? "\r\u{1B}[K" : "") + text + "\n") }
+    if style == .auto { write((isTerminal ? Console.clearedLine : "") + text.printable + "\n") }
   }
 
   func warn(_ text: String) {
     if style == .json { return writeEvent("warning", ["message": .text(text)]) }
-    write((isTerminal ? "\r\u{1B}[K" : "") + "warning: \(text)\n")
+    write((isTerminal ? Console.clearedLine : "") + "warning: \(text.printable)\n")
   }
 
   /// Shows a small picture where the terminal has colours: two pixels per character.
@@ -89,7 +90,7 @@ final class ProgressPrinter {
       let first = (min(y, picture.height - 1) * picture.width + x) * 3
       return picture.rgb[first..<first + 3].map(String.init).joined(separator: ";")
     }
-    var text = "\r\u{1B}[K"
+    var text = Console.clearedLine
     for y in stride(from: 0, to: picture.height, by: 2 * scale) {
       for x in stride(from: 0, to: picture.width, by: scale) {
         text += "\u{1B}[38;2;\(color(x, y))m\u{1B}[48;2;\(color(x, y + scale))m▀"
@@ -115,10 +116,10 @@ final class ProgressPrinter {
     let width = max(0, min(24, columns - stageName.count - tail.count - 3))
     let filled = units > 0 ? width * min(done, units) / units : width
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
-    write("\r\u{1B}[K" + "\(stageName) [\(bar)]\(tail)".prefix(columns))
+    write(Console.clearedLine + "\(stageName) [\(bar)]\(tail)".prefix(columns))
   }
 
-  private func write(_ text: String) { if !isMuted { Console.error(text) } }
+  private func write(_ text: String) { if !isMuted { Console.draw(text) } }
 
   /// A time for people. Any number has one: files of other programs hold what they like.
   static func seconds(_ value: Double) -> String {
@@ -171,7 +172,7 @@ extension ProgressPrinter {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let event = values.merging(["event": .text(name), "stage": .text(stageName)]) { first, _ in first }
     // Numbers are finite and keys are strings: this cannot fail.
-    if let line = try? encoder.encode(event) { write(String(decoding: line, as: UTF8.self) + "\n") }
+    if let line = try? encoder.encode(event) { write(String(decoding: line, as: UTF8.self).printableJSON + "\n") }
   }
 }
 

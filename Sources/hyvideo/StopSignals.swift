@@ -1,4 +1,5 @@
 import Foundation
+import StrictJSON
 import Synchronization
 
 /// INT and TERM end a run between two parts of its work, so that it can be saved; a second one ends it at once.
@@ -66,6 +67,26 @@ enum ShellCommand {
   private static func quoted(_ word: String) -> String {
     let plain =
       !word.isEmpty && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./=:+,@".contains($0)) }
-    return plain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
+    if plain { return word }
+    guard word.unicodeScalars.allSatisfy(\.isDisplayed) else { return escaped(word) }
+    return "'" + word.replacing("'", with: "'\\''") + "'"
+  }
+
+  /// `$'a\033b'`: what a terminal would obey or not show, in bytes, as bash, zsh and ksh read them.
+  private static func escaped(_ word: String) -> String {
+    let characters = word.unicodeScalars.map { scalar -> String in
+      switch scalar {
+      case "'", "\\": "\\" + String(scalar)
+      case "\n": "\\n"
+      case _ where scalar.isDisplayed: String(scalar)
+      // Three octal digits: what follows cannot be taken for another.
+      default:
+        String(scalar).utf8.map { byte in
+          let digits = String(byte, radix: 8)
+          return "\\" + String(repeating: "0", count: 3 - digits.count) + digits
+        }.joined()
+      }
+    }
+    return "$'" + characters.joined() + "'"
   }
 }

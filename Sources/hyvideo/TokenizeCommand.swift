@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Generation
+import StrictJSON
 import Tokenizers
 
 struct TokenizeCommand: ParsableCommand {
@@ -45,13 +46,13 @@ struct TokenizeCommand: ParsableCommand {
     if json {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys]
-      try Console.result(String(decoding: try encoder.encode(outputs), as: UTF8.self))
+      try Console.result(json: String(decoding: encoder.encode(outputs), as: UTF8.self))
       return
     }
     for (name, output) in outputs.sorted(by: { $0.key < $1.key }) {
       try Console.result("\(name): \(output.count) of at most \(output.limit) tokens")
       try Console.result("  " + output.ids.map(String.init).joined(separator: " "))
-      if let cut = output.cutText { try Console.result("  not seen: \"\(cut)\"") }
+      if let cut = output.cutText { try Console.result("  not seen: \"\(cut.printable)\"") }
     }
     try Console.result(
       "the transformer sees \(tokens.textTokenCount) text tokens; the template's \(tokens.templated.prefixCount) are cut off"

@@ -23,7 +23,7 @@ struct VerifyCommand: ParsableCommand {
   @Flag(help: "Compare all layouts of the ranks, one after another.") var allLayouts = false
   @Option(help: "What the video shows.")
   var prompt = "A red ball moves from left to right on a black background."
-  @Option(help: "Seed of the noise.") var seed: UInt64 = 0
+  @Option(help: "Seed of the noise.", transform: Seed.number) var seed: UInt64 = 0
   @Option(help: "Denoising steps.") var inferSteps = 4
   @Option(help: "True guidance: above 1 the network also runs on the negative prompt.") var cfgScale: Float = 1
   @OptionGroup(title: "Device") var device: DeviceOptions
@@ -45,6 +45,7 @@ struct VerifyCommand: ParsableCommand {
     let observer = RunObserver(json ? .none : .auto, isMuted: !session.isFirst)
     StopSignals.install()
     try session.openLifeline(observer)
+    for warning in plan.sharings[0].warnings { observer.warn(warning) }
     if plan.sharings.count == 1 { for note in plan.sharings[0].notes { observer.note(note) } }
 
     var expected: VerifiedRun?
@@ -58,7 +59,7 @@ struct VerifyCommand: ParsableCommand {
     var verdict: Failure?
     if session.isFirst {
       let report = VerificationReport(results.compactMap(\.self), decodingIsIdentical: decodings)
-      try Console.result(json ? report.json() : report.table)
+      try json ? Console.result(json: report.json()) : Console.result(report.table)
       verdict = report.failure
     }
     let shared = try session.group.broadcast([UInt8](JSONEncoder().encode(verdict)), from: 0)
@@ -103,6 +104,7 @@ struct VerifyCommand: ParsableCommand {
     request.frames = video.videoLength ?? request.frames
     (request.steps, request.cfgScale) = (inferSteps, cfgScale)
     try request.validate()
+    try model.requireConceivable(request)
     let options = try allLayouts ? everyLayout(of: session.group.size, usesGuidance: request.usesGuidance) : [ranks]
     let sharings = try options.map {
       try RankSharing($0, usesGuidance: request.usesGuidance, model: model, session: session)

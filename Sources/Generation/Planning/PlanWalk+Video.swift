@@ -121,7 +121,8 @@ extension PlanWalk {
     let shape = latentShape
     var video: Tensor?
     let latents = memory.tensor(shape)
-    try tiled.decode(latents) { frames in
+    let tiles = PlannedTiles(backend)
+    try tiled.decode(latents, decoding: tiles.decode) { frames in
       let pixels = memory.tensor(frames.shape)
       if setting.keepsFrames && video == nil {
         let extents = frames.shape.dimensions
@@ -132,7 +133,7 @@ extension PlanWalk {
     }
     try requireRoom()
     withExtendedLifetime((latents, video)) {}
-    end(.decode, units: tiled.tileCount(for: shape))
+    end(.decode, units: tiled.tileCount(for: shape), work: tiles.takeWork())
     if setting.comparesWithoutCache, let video { kept.append(video) }
   }
 

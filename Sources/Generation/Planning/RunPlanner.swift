@@ -10,6 +10,7 @@ public final class RunPlanner {
   private let networks: PlannedNetworks
   private let makeBackends: (Bool) throws -> PlanningBackends
   private let tokenizer: PromptTokenizer
+  private let computesOnHost: Bool
   private var tokens: [String: PromptTokens] = [:]
   /// What opening files and building networks took just now; stages begin with it.
   public private(set) var loadSeconds: [GenerationStage: Double]
@@ -22,7 +23,9 @@ public final class RunPlanner {
     throws
   {
     self.makeBackends = makeBackends
-    networks = try PlannedNetworks(model, on: makeBackends(false))
+    let backends = try makeBackends(false)
+    networks = try PlannedNetworks(model, on: backends)
+    computesOnHost = !backends.transformer.hasOwnMemory
     let clock = ContinuousClock()
     let start = clock.now
     tokenizer = try PromptTokenizer(model)
@@ -32,6 +35,18 @@ public final class RunPlanner {
 
   /// All weights of the transformer.
   public var transformerBytes: Int { networks.transformer.weights.reduce(0) { $0 + $1.tensor.byteCount } }
+
+  /// What a run holds on the host at the very least, and in which stage: known without a walk.
+  public func least(of request: GenerationRequest, setting: PlanSetting) -> (bytes: Int, stage: GenerationStage) {
+    arithmetic.ofHost(request, ranks: setting.layout.ranks, computesOnHost: computesOnHost)
+  }
+
+  /// How many tiles a walk goes over.
+  public func tileCount(_ request: GenerationRequest) -> Int { arithmetic.tileCount(request) }
+
+  private var arithmetic: LeastMemory {
+    LeastMemory(networks.transformer.network.configuration, networks.decoderConfiguration)
+  }
 
   /// Brings the code of a device's operations into memory, so that it can be counted.
   public static func loadCode(on backend: any Backend) throws { try OperationRunner.loadCode(on: backend) }
@@ -48,6 +63,7 @@ public final class RunPlanner {
   public func plan(_ requests: [GenerationRequest], setting: PlanSetting, within bytes: (host: Int, device: Int)) throws
     -> RunPlan?
   {
+    if least(of: requests[0], setting: setting).bytes > bytes.host { return nil }
     do { return try walk(requests, setting, within: bytes) } catch is PlanWalk.Excess { return nil }
   }
 

@@ -58,6 +58,10 @@ public struct SavedRun: Sendable {
     do { contents = try JSONDecoder().decode(Contents.self, from: Data(text.utf8)) } catch {
       throw damaged("run", "the fields of a run", "others")
     }
+    let steps = contents.identity["steps"].flatMap { Int($0) } ?? 0
+    guard (0...max(steps, 0)).contains(contents.step) else {
+      throw damaged("run: step", "0 to \(steps), as many as the run has", "\(contents.step)")
+    }
     guard let latents = checkpoint["latents"]?.tensor else { throw damaged("tensors", "latents", "none") }
     var caches = contents.caches.map { StepCacheState(values: $0) }
     for tensor in checkpoint.tensors where tensor.name != "latents" {

@@ -29,6 +29,9 @@ public struct TileAxis: Sendable, Hashable {
     kept = outputTile - blend
   }
 
+  /// How many tiles an axis of `count` latents has, without making them.
+  public func tileCount(of count: Int) -> Int { count > 0 ? (count - 1) / stride + 1 : 0 }
+
   /// The tiles of an axis of `count` latents: one every `stride`, the last ones clipped.
   public func spans(count: Int) -> [TileSpan] {
     Swift.stride(from: 0, to: count, by: stride).map { TileSpan(start: $0, count: min(extent, count - $0)) }
@@ -56,8 +59,8 @@ public struct TilePlan: Sendable, Hashable {
 
   /// How many tiles latents of this size are decoded in.
   public func tileCount(frames: Int, height: Int, width: Int) -> Int {
-    let temporal = tilesTime(frames: frames) ? time.spans(count: frames).count : 1
+    let temporal = tilesTime(frames: frames) ? time.tileCount(of: frames) : 1
     guard tilesSpace(height: height, width: width) else { return temporal }
-    return temporal * space.spans(count: height).count * space.spans(count: width).count
+    return temporal * space.tileCount(of: height) * space.tileCount(of: width)
   }
 }

@@ -42,15 +42,19 @@ public struct TiledDecoder: Sendable {
   /// - Parameters:
   ///   - latents: `[1, C, F, H, W]` in host memory, not yet divided by the scaling factor.
   ///   - tileDone: told after each tile.
+  ///   - decoding: decodes a tile, by what it is given or otherwise.
   ///   - emit: given the video in pieces `[1, 3, f, H, W]`, in order, raw network output around -1…1, contiguous float32.
   public func decode(
-    _ latents: Tensor, tileDone: () -> Void = {}, emit: (Tensor) throws -> Void
+    _ latents: Tensor, tileDone: () -> Void = {},
+    decoding: @escaping (Tensor, (Tensor) throws -> Tensor) throws -> Tensor = { try $1($0) },
+    emit: (Tensor) throws -> Void
   ) throws {
     let scale = 1 / decoder.configuration.scalingFactor
     let uploaded = try context.backend.upload(latents)
     let scaled = try context.backend.combination(scale, uploaded, 0, uploaded)
+    let network = decodeTile
     var tiles = TileExchange(
-      group, configuration: decoder.configuration, allocate: allocate, decode: decodeTile)
+      group, configuration: decoder.configuration, allocate: allocate, decode: { try decoding($0, network) })
     guard let plan, plan.tilesTime(frames: latents.shape[2]) else {
       if let clip = try decodeFrames(scaled, &tiles, tileDone: tileDone) { try emit(clip.tensor) }
       return try tiles.finish()
@@ -93,7 +97,7 @@ public struct TiledDecoder: Sendable {
         }
       })
     if group.rank > 0 {
-      for _ in 0..<space.spans(count: height).count * space.spans(count: width).count { tileDone() }
+      for _ in 0..<space.tileCount(of: height) * space.tileCount(of: width) { tileDone() }
       return nil
     }
     let factor = decoder.configuration.spatialCompression

@@ -84,7 +84,8 @@ struct ForecastTable {
       report.operations.sorted { $0.seconds > $1.seconds }.map { kernel in
         [
           kernel.format, "\(kernel.calls)", Self.count(kernel.operations),
-          ByteCount.text(Int(kernel.bytesRead + kernel.bytesWritten)), ProgressPrinter.seconds(kernel.seconds),
+          ByteCount.text(Int(min(kernel.bytesRead + kernel.bytesWritten, 0x1p62))),
+          ProgressPrinter.seconds(kernel.seconds),
         ]
       })
   }

@@ -8,7 +8,7 @@ import TensorOps
 final class Forecaster {
   private let planning: DevicePlanning
   private let planner: RunPlanner
-  private let limit: MemoryLimit
+  let limit: MemoryLimit
   /// Whether weights are read ahead whatever the memory.
   private let offloads: Bool
   private let setting: PlanSetting
@@ -70,6 +70,11 @@ final class Forecaster {
   }
 
   func fits(_ plan: RunPlan) -> Bool { limit.allows(plan) }
+
+  /// What the run holds on the host at the very least, and in which stage. Nil where a plan is made quickly and says more.
+  func least(of request: GenerationRequest) -> (bytes: Int, stage: GenerationStage)? {
+    planner.tileCount(request) > 2000 ? planner.least(of: request, setting: setting) : nil
+  }
 
   /// What a proposal leaves free: no two processes of this program have the same pages in memory.
   private static let spare = 4 << 20
@@ -193,7 +198,8 @@ final class Forecaster {
   private func largest(_ count: Int, _ attempt: (Int) throws -> Proposal?) throws -> Proposal? {
     guard count > 0, var best = try attempt(0) else { return nil }
     var (low, high) = (0, count)
-    while high - low > 1 {
+    // Of a thousand sizes the nearest few do: each costs a plan.
+    while high - low > max(1, count / 256) {
       let middle = (low + high) / 2
       if let found = try attempt(middle) { (low, best) = (middle, found) } else { high = middle }
     }

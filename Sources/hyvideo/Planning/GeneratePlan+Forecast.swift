@@ -17,7 +17,7 @@ extension GeneratePlan {
     let planning: DevicePlanning
     do { planning = try device.planning() } catch let error as PlanningUnavailable {
       // What is on a card runs without.
-      notes.append("not planned: \(error)")
+      warnings.append("not planned: \(error)")
       if command.running.useCpuOffload { readAhead = WeightReadAhead(windowBytes: Forecaster.windows[0]) }
       return
     }
@@ -28,13 +28,17 @@ extension GeneratePlan {
     let forecaster = try Forecaster(
       model, planning: planning, setting: setting, limit: limit, offloads: offloads, crowding: crowding,
       goesOn: resumed != nil)
-    let plan = try forecaster.plan(requests)
+    func heads() throws -> Int { try model.transformerNetwork().transformerConfiguration().headCount }
     func require(_ plan: RunPlan) throws {
       if forecaster.fits(plan) || command.memory.force { return }
-      let heads = try model.transformerNetwork().transformerConfiguration().headCount
-      throw try forecaster.refusal(plan, requests, heads: heads, limit: limit)
+      throw try forecaster.refusal(plan, requests, heads: heads())
     }
-    try require(plan)
+    let plan = try Patience.saying(session.isFirst && progress == .auto ? PlannedRun.word(requests[0]) : nil) {
+      if !command.memory.force { try forecaster.requireConceivable(requests, heads: heads()) }
+      let plan = try forecaster.plan(requests)
+      try require(plan)
+      return plan
+    }
     if let window = plan.setting.windowBytes {
       readAhead = WeightReadAhead(windowBytes: window)
       let place = planning.memory == nil ? "on disk" : "with the host"
@@ -45,7 +49,7 @@ extension GeneratePlan {
     // Timing has made the program larger.
     try require(forecast.plan)
     notes.append(forecast.line)
-    if let warning = forecast.crowding.warning { notes.append(warning) }
+    if let warning = forecast.crowding.warning { warnings.append(warning) }
     self.forecast = forecast
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Generation
+import HunyuanVideo
 
 /// What a process may hold, in the host's memory and in its device's.
 struct MemoryLimit {
@@ -70,6 +71,23 @@ struct MemoryLimit {
     return "--memory-limit allows \(ByteCount.text(bytes))"
       + (processes > 1 ? " (\(processes) ranks of \(ByteCount.text(limit)) each)" : "")
       + ", more than \(ByteCount.text(available.bytes)) (\(available.source)): what fits the limit may not fit the host"
+  }
+}
+
+extension ModelFolder {
+  /// Refuses, for commands that plan nothing, what the host could not hold by far.
+  func requireConceivable(_ request: GenerationRequest) throws {
+    let least = try LeastMemory(
+      transformerNetwork().transformerConfiguration(), autoencoderNetwork().autoencoderConfiguration()
+    ).ofHost(request, computesOnHost: false)
+    let available = HostMemory.available
+    if least.bytes <= available.bytes { return }
+    throw RequestError(
+      "does not fit",
+      at: VideoSize.text(frames: request.frames, height: request.roundedHeight, width: request.roundedWidth),
+      expected: "at most \(ByteCount.text(available.bytes)) (\(available.source))",
+      found: "more than \(ByteCount.text(least.bytes)) to \(least.stage.rawValue)",
+      remedy: "choose a smaller size or fewer frames")
   }
 }
 

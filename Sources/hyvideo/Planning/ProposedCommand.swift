@@ -47,12 +47,6 @@ struct ProposedCommand: CustomStringConvertible {
       ["--prompt", "--prompt-file", "--resume"].contains(String($0.prefix { $0 != "=" }))
     }
     if !hasPrompt { kept += ["--prompt", request.prompt] }
-    description = (["hyvideo", "generate"] + kept.map(Self.quoted)).joined(separator: " ")
-  }
-
-  /// An argument as a shell takes it.
-  private static func quoted(_ argument: String) -> String {
-    let safe = !argument.isEmpty && argument.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:,+@%".contains($0) }
-    return safe ? argument : "'" + argument.replacingOccurrences(of: "'", with: "'\\''") + "'"
+    description = ShellCommand.line(["hyvideo", "generate"] + kept)
   }
 }

@@ -80,7 +80,7 @@ final class LauncherProcess {
       let count = read(errors, &buffer, buffer.count)
       if count < 0 && errno == EINTR { continue }
       isOpen = count > 0
-      Console.error(filter.passed(buffer[..<max(count, 0)]))
+      Console.draw(filter.passed(buffer[..<max(count, 0)]))
     }
     var status: Int32 = 0
     while waitpid(identifier, &status, 0) < 0 && errno == EINTR {}
@@ -93,7 +93,7 @@ final class LauncherProcess {
       // A rank was killed or has crashed: to the user, the run has failed.
       result = 1
     }
-    Console.error(filter.end(hasFailed: result != 0, status: result))
+    Console.draw(filter.end(hasFailed: result != 0, status: result))
     return result
   }
 

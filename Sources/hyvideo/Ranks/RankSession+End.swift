@@ -42,7 +42,7 @@ extension RankSession {
     }
     var parts = [message]
     if let consequence = file?.consequence, !message.contains("--resume") { parts.append(consequence) }
-    Console.error((Console.hasTerminal ? "\r\u{1B}[K" : "") + "error: \(parts.joined(separator: "; "))\n")
+    Console.error("error: \(parts.joined(separator: "; "))\n", overBar: true)
   }
 
   /// Ends the process, whatever its other threads do.

@@ -14,6 +14,7 @@ struct RankSharing {
   let threads: Int
   /// What to say before the run.
   let notes: [String]
+  let warnings: [String]
 
   /// - Parameter usesGuidance: whether the run evaluates a negative prompt too.
   init(_ options: RankOptions, usesGuidance: Bool, model: ModelFolder, session: RankSession) throws {
@@ -26,7 +27,8 @@ struct RankSharing {
     threads = hosts.threads(of: session.group.rank)
     sharesTiles = options.useVaeParallel ?? (count > 1)
     guard count > 1 else {
-      (layout, notes) = (RankLayout(ulysses: 1, ring: 1), RankLaunch.warning.map { [$0] } ?? [])
+      (layout, notes) = (RankLayout(ulysses: 1, ring: 1), [])
+      warnings = RankLaunch.warning.map { [$0] } ?? []
       return
     }
     var notes: [String] = []
@@ -44,7 +46,7 @@ struct RankSharing {
     }
     if splitsGuidance { notes.append("one half of \(count) ranks for the prompt, one for the negative prompt") }
     notes.append("\(threads) \(threads == 1 ? "thread" : "threads") on rank 0")
-    if let unused = hosts.unusedCores(of: session.group.rank) { notes.append(unused) }
+    warnings = hosts.unusedCores(of: session.group.rank).map { [$0] } ?? []
     self.notes = notes
   }
 

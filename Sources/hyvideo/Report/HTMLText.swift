@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Text that a browser shows as it is.
 enum HTMLText {
   static func escaped(_ text: String) -> String {
@@ -9,9 +11,9 @@ enum HTMLText {
       case ">": result += "&gt;"
       case "\"": result += "&quot;"
       case "'": result += "&#39;"
-      // Not allowed in HTML, and invisible.
-      case "\u{0}"..."\u{8}", "\u{B}"..."\u{C}", "\u{E}"..."\u{1F}", "\u{7F}"..."\u{9F}": result += "\u{FFFD}"
-      default: result.unicodeScalars.append(scalar)
+      case "\t", "\n", "\r": result.unicodeScalars.append(scalar)
+      // Not allowed in HTML, invisible, or turning what follows round.
+      default: result += scalar.isDisplayed ? String(scalar) : scalar.escaped
       }
     }
     return result

@@ -47,7 +47,7 @@ struct ReportCommand: ParsableCommand {
     }
     let contents = ReportPage(report: value, frames: frames, video: video).html
     try FileSystem.write(Array(contents.utf8), to: path)
-    try Console.result(path)
+    try Console.result(path: path)
   }
 
   private func pictures(of output: String) throws -> (frames: [(number: Int, png: Data)], video: Data?) {

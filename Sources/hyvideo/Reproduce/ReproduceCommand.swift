@@ -33,7 +33,7 @@ struct ReproduceCommand: ParsableCommand {
     let (origin, words, path) = try RefusedBeforeWork.checking { try prepare() }
     if dryRun { return try Console.result(ShellCommand.line(["hyvideo"] + words)) }
     for warning in warnings(origin) { Console.error("warning: \(warning)\n") }
-    var generate = try GenerateCommand.parse(Array(words.dropFirst()))
+    var generate = try GenerateCommand.parse(Array(CommandWords(words).words.dropFirst()))
     try generate.run()
     try compare(path)
   }

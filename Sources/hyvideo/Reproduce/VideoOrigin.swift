@@ -59,7 +59,11 @@ struct VideoOrigin {
   var initialNoiseSHA256: String? { settings["initial_noise_sha256"].string }
 
   /// How many ranks made the video.
-  var ranks: Int { max(1, settings["ulysses_degree"].int ?? 1) * max(1, settings["ring_degree"].int ?? 1) }
+  var ranks: Int {
+    let degrees = ["ulysses_degree", "ring_degree"].map { max(1, settings[$0].int ?? 1) }
+    let (product, isTooMuch) = degrees[0].multipliedReportingOverflow(by: degrees[1])
+    return isTooMuch ? .max : product
+  }
 
   var threads: Int? { settings["threads"].int }
 
@@ -72,6 +76,7 @@ struct VideoOrigin {
     func words(_ flag: String, _ value: String) -> [String] {
       value.hasPrefix("-") ? ["\(flag)=\(value)"] : [flag, value]
     }
+    func text(_ name: String, _ flag: String) { flags += settings[name].string.map { words(flag, $0) } ?? [] }
     var flags = words("--prompt", prompt) + ["--seed", "\(seed)"]
     func number(_ name: String, _ flag: String?) throws {
       guard settings[name].double != nil else {
@@ -82,7 +87,7 @@ struct VideoOrigin {
       }
       flags += (flag.map { [$0] } ?? []) + [settings[name].summary]
     }
-    if let negative = settings["negative_prompt"].string { flags += words("--neg-prompt", negative) }
+    text("negative_prompt", "--neg-prompt")
     try number("height", "--video-size")
     try number("width", nil)
     try number("frames", "--video-length")
@@ -93,17 +98,17 @@ struct VideoOrigin {
     try number("flow_shift", "--flow-shift")
     if let reverse = settings["flow_reverse"].bool { flags.append(reverse ? "--flow-reverse" : "--no-flow-reverse") }
     if let tiling = settings["vae_tiling"].bool { flags.append(tiling ? "--vae-tiling" : "--no-vae-tiling") }
-    if let device = settings["device"].string { flags += ["--device", device] }
+    text("device", "--device")
     for part in ["precision", "text_encoder_precision", "vae_precision"] {
-      if let word = settings[part].string { flags += ["--" + part.replacing("_", with: "-"), word] }
+      text(part, "--" + part.replacing("_", with: "-"))
     }
     if let cache = settings["cache"].string, cache != "none" {
-      flags += ["--cache", cache]
+      flags += words("--cache", cache)
       for (key, value) in (settings["cache_options"].object ?? [:]).sorted(by: { $0.key < $1.key }) {
-        flags += ["--cache-option", "\(key)=\(value.string ?? value.summary)"]
+        flags += words("--cache-option", "\(key)=\(value.string ?? value.summary)")
       }
     }
-    if let key = settings["load_key"].string { flags += ["--load-key", key] }
+    text("load_key", "--load-key")
     return flags
   }
 

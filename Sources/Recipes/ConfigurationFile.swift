@@ -1,5 +1,6 @@
 import Foundation
 import Generation
+import StrictJSON
 import Yams
 
 /// A YAML file that may be anything: small, without references, and a mapping at the top.
@@ -9,8 +10,11 @@ struct ConfigurationFile {
 
   let top: ConfigurationSection
 
-  init(contentsOf path: String) throws(RequestError) {
-    let text = try Self.text(path)
+  init(contentsOf path: String) throws(RequestError) { try self.init(bytes: Self.bytes(path), file: path) }
+
+  /// - Parameter path: the file's name, for messages.
+  init(bytes: [UInt8], file path: String) throws(RequestError) {
+    let text = try Self.text(bytes, path)
     if let name = Self.reference(in: text) {
       throw RequestError(
         "anchor in a configuration", at: path, expected: "every value written out", found: "&\(name) and *\(name)",
@@ -20,7 +24,7 @@ struct ConfigurationFile {
     do { root = try Parser(yaml: text).singleRoot() } catch {
       let (line, problem) = Self.described(error)
       throw RequestError(
-        "unreadable configuration", at: path + line, expected: "YAML", found: Self.bare(problem),
+        "unreadable configuration", at: path + line, expected: "YAML", found: Self.bare(problem).oneLine,
         remedy: "correct the file")
     }
     guard case .mapping(let mapping)? = root else {
@@ -31,20 +35,35 @@ struct ConfigurationFile {
     top = try ConfigurationSection(mapping, name: "", file: path)
   }
 
-  private static func text(_ path: String) throws(RequestError) -> String {
-    func refused(_ found: String) -> RequestError {
-      RequestError(
-        "unreadable configuration", at: path, expected: "a UTF-8 text file of at most \(byteLimit) bytes", found: found,
-        remedy: "check --config")
-    }
+  private static func refused(
+    _ path: String, found: String, remedy: String = "check --config"
+  ) -> RequestError {
+    RequestError(
+      "unreadable configuration", at: path, expected: "a UTF-8 text file of at most \(byteLimit) bytes", found: found,
+      remedy: remedy)
+  }
+
+  private static func bytes(_ path: String) throws(RequestError) -> [UInt8] {
     guard let handle = FileHandle(forReadingAtPath: path) else {
-      throw refused(FileManager.default.fileExists(atPath: path) ? "a file that cannot be opened" : "nothing")
+      throw refused(
+        path, found: FileManager.default.fileExists(atPath: path) ? "a file that cannot be opened" : "nothing")
     }
-    let data: Data?
-    do { data = try handle.read(upToCount: byteLimit + 1) } catch { throw refused("no file that can be read") }
-    guard let data, data.count <= byteLimit else { throw refused(data == nil ? "an empty file" : "more") }
-    guard let text = String(data: data, encoding: .utf8) else { throw refused("other bytes") }
-    return text
+    do { return [UInt8](try handle.read(upToCount: byteLimit + 1) ?? Data()) } catch {
+      throw refused(path, found: "no file that can be read")
+    }
+  }
+
+  private static func text(_ bytes: [UInt8], _ path: String) throws(RequestError) -> String {
+    if bytes.isEmpty { throw refused(path, found: "an empty file") }
+    if bytes.count > byteLimit { throw refused(path, found: "more") }
+    if bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]) {
+      throw refused(path, found: "UTF-16", remedy: "save it as UTF-8, for example with iconv -f UTF-16 -t UTF-8")
+    }
+    if let offset = firstInvalidUTF8(in: bytes) {
+      let line = bytes[..<offset].count { $0 == UInt8(ascii: "\n") } + 1
+      throw refused("\(path):\(line)", found: "other bytes", remedy: "save it as UTF-8")
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// A name that the text both defines (`&name`) and uses (`*name`). A few such lines, each using the one before
