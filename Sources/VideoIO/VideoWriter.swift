@@ -7,9 +7,32 @@
 /// Writes frames to an mp4 file: H.264 by `libx264`, yuv420p, constant quality, ready to be streamed, colours marked
 /// as BT.709. Frames go to the encoder one by one, so that a clip never lies in memory as a whole. The file gets its
 /// name when it is complete; a writer that is dropped before `finish` leaves nothing behind.
+///
+/// The same frames and metadata give the same file wherever they are written by the same build of `ffmpeg` and libx264, whatever the
+/// number of cores and their instructions (`docs/decisions/0020-encoding-does-not-depend-on-cores.md`).
 public final class VideoWriter {
   /// The x264 quality: about visually lossless.
   private static let constantRateFactor = 17
+
+  /// Frames that libx264 works on at a time. It would take more on more cores, and each number gives other bits.
+  private static let threads = 8
+
+  /// What in libx264 depends on the machine otherwise: threads that look ahead, and functions that give other results with other
+  /// instructions (AVX-512). The others are its defaults today.
+  private static let encoderParameters = "lookahead-threads=1:sliced-threads=0:deterministic=1:cpu-independent=1"
+
+  /// Rows that are converted at a time. The colours of a pixel do not depend on it.
+  private static let filterThreads = 4
+
+  /// The key of a file's metadata that says how it was encoded.
+  public static let encodingKey = "encoding"
+
+  /// How a file is encoded by a program: files that say the same of themselves have the same bits for the same frames.
+  public static func encoding(by ffmpeg: FFmpeg) -> String {
+    let version = (try? ffmpeg.version()) ?? nil
+    return "libx264 crf=\(constantRateFactor) threads=\(threads) cpu-independent=1, "
+      + "ffmpeg \(version ?? "of unknown version")"
+  }
 
   private let path: String
   private let staged: StagedEncoding
@@ -21,7 +44,7 @@ public final class VideoWriter {
   ///   - height: rows, even.
   ///   - fps: frames per second.
   ///   - metadata: values by key, for example `title`, `comment`, `prompt`, `seed`. Keys are ASCII letters, digits,
-  ///     `_`, `-` and `.`; values are any text (`VideoMetadata.argumentValue` tells the limits).
+  ///     `_`, `-` and `.`; values are any text (`VideoMetadata.argumentValue` tells the limits). `encodingKey` is added.
   ///   - ffmpeg: the program that encodes.
   /// - Throws: `VideoIOError` when the folder is missing or cannot be written, or `ffmpeg` does not start.
   public init(
@@ -31,6 +54,7 @@ public final class VideoWriter {
     precondition(fps > 0, "video: \(fps) frames per second")
     try OutputLocation.checkFile(path)
     self.path = path
+    let metadata = metadata.merging([VideoWriter.encodingKey: VideoWriter.encoding(by: ffmpeg)]) { $1 }
     staged = try StagedEncoding(in: .file(in: OutputLocation.folder(of: path), suffix: ".mp4")) {
       temporary throws(VideoIOError) in
       try FrameEncoder(
@@ -66,7 +90,8 @@ public final class VideoWriter {
     // its size and the player.
     let conversion = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
     return [
-      "-map", "0:v:0", "-vf", "\(conversion),format=yuv420p", "-c:v", "libx264", "-crf", "\(constantRateFactor)",
+      "-filter_threads", "\(filterThreads)", "-map", "0:v:0", "-vf", "\(conversion),format=yuv420p",
+      "-c:v", "libx264", "-crf", "\(constantRateFactor)", "-threads", "\(threads)", "-x264-params", encoderParameters,
       "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
       "-movflags", "+faststart+use_metadata_tags",
     ] + VideoMetadata.arguments(metadata) + ["-f", "mp4", "-y", FFmpeg.fileArgument(path)]

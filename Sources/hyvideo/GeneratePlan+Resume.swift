@@ -32,6 +32,7 @@ extension GeneratePlan {
     details["cache_options"] = job.request.cache.optionLines.joined(separator: "\n")
     for (name, path) in parts.named { details[name] = path.map(Self.absolute) }
     details["load_key"] = model.loadKey
+    details["threads_asked_for"] = threadsAskedFor.map { "\($0)" }
     details["device"] = device.name
     details["precision"] = device.precisions.transformer.word
     details["text_encoder_precision"] = device.precisions.textEncoders.word

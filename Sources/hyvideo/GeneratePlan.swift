@@ -31,6 +31,8 @@ struct GeneratePlan {
   /// The hash of the checkpoint's files. Empty until `identify`, unless the command line cannot be checked without it.
   private(set) var checkpointDigest: String
   let threads: Int
+  /// Those of the command line; nil where the machine decides.
+  let threadsAskedFor: Int?
   /// Reads weights ahead from disk; nil where they stay in memory.
   var readAhead: WeightReadAhead?
   let progress: ProgressStyle
@@ -74,6 +76,7 @@ struct GeneratePlan {
       command.ranks, usesGuidance: requests[0].usesGuidance, model: model, session: session)
     device = try command.device.open(session, threads: session.group.size > 1 ? sharing.threads : nil)
     threads = device.threads
+    threadsAskedFor = saved.map { $0.details["threads_asked_for"].flatMap { Int($0) } } ?? command.device.threads
 
     ffmpeg = session.isFirst ? try FFmpeg.find() : nil
     let outputs = try OutputPlan(command.output, requests: requests, isChecked: session.isFirst)

@@ -26,7 +26,8 @@ struct GenerationReport: Encodable {
     let precision: String
     let textEncoderPrecision: String
     let vaePrecision: String
-    let threads: Int
+    /// In a video, those that were asked for alone: what the machine has changes no bit that was ever seen.
+    let threads: Int?
     let ulyssesDegree: Int
     let ringDegree: Int
     let useVaeParallel: Bool
@@ -36,7 +37,7 @@ struct GenerationReport: Encodable {
     /// Of the noise that was given instead of the seed's.
     let initialNoiseSHA256: String?
 
-    /// - Parameter namesPaths: false leaves folders out, for a video that others will see.
+    /// - Parameter namesPaths: false leaves out folders, and what the machine alone decided, for a video that others will see.
     init(_ request: GenerationRequest, plan: GeneratePlan, namesPaths: Bool) {
       prompt = request.prompt
       negativePrompt = request.negativePrompt
@@ -52,7 +53,7 @@ struct GenerationReport: Encodable {
       precision = plan.device.precisions.transformer.word
       textEncoderPrecision = plan.device.precisions.textEncoders.word
       vaePrecision = plan.device.precisions.autoencoder.word
-      threads = plan.threads
+      threads = namesPaths ? plan.threads : plan.threadsAskedFor
       (ulyssesDegree, ringDegree) = (plan.sharing.layout.ulysses, plan.sharing.layout.ring)
       (useVaeParallel, cfgParallel) = (plan.sharing.sharesTiles, plan.sharing.splitsGuidance)
       loadKey = plan.model.loadKey

@@ -22,7 +22,8 @@ struct ReproduceCommand: ParsableCommand {
       "A file ending in .mp4, or a folder (ending in /) for PNG frames. Default: NAME.again beside the video.",
       valueName: "path"))
   var output: String?
-  @Option(help: "Threads. Default: those that made the video; others may change last bits.") var threads: Int?
+  @Option(help: "Threads. Default: those that the video was asked for with, else the cores that this process may use.")
+  var threads: Int?
   @Option(help: ArgumentHelp("The noise that the video was started from, where it was a file's.", valueName: "file"))
   var initialNoise: String?
   @OptionGroup(title: "Memory") var memory: MemoryOptions
@@ -32,10 +33,11 @@ struct ReproduceCommand: ParsableCommand {
   func run() throws {
     let (origin, words, path) = try RefusedBeforeWork.checking { try prepare() }
     if dryRun { return try Console.result(ShellCommand.line(["hyvideo"] + words)) }
-    for warning in warnings(origin) { Console.error("warning: \(warning)\n") }
+    let encoding = try EncodingComparison(origin, madeAs: path, ffmpeg: FFmpeg.find())
+    for warning in warnings(origin) + encoding.warnings { Console.error("warning: \(warning)\n") }
     var generate = try GenerateCommand.parse(Array(CommandWords(words).words.dropFirst()))
     try generate.run()
-    try compare(path)
+    try compare(path, encoding)
   }
 
   // MARK: Before
@@ -135,7 +137,7 @@ struct ReproduceCommand: ParsableCommand {
   // MARK: After
 
   /// Says whether the frames are the same.
-  private func compare(_ path: String) throws {
+  private func compare(_ path: String, _ encoding: EncodingComparison) throws {
     let ffmpeg = try FFmpeg.find()
     let digests = try [video, path].map { try Self.digests(of: VideoReader(path: $0, ffmpeg: ffmpeg)) }
     let differing = zip(digests[0], digests[1]).enumerated().filter { $1.0 != $1.1 }.map(\.offset)
@@ -146,7 +148,7 @@ struct ReproduceCommand: ParsableCommand {
     let first = differing.first.map { ", the first is frame \($0 + 1)" } ?? ""
     let comparison = ShellCommand.line(["hyvideo", "compare", video, path])
     let text =
-      "\(differing.count) of \(digests[0].count.counted("frame")) \(differing.count == 1 ? "differs" : "differ")\(first) (\(digests[1].count) were made); see \(comparison)"
+      "\(differing.count) of \(digests[0].count.counted("frame")) \(differing.count == 1 ? "differs" : "differ")\(first) (\(digests[1].count) were made)\(encoding.explanation); see \(comparison)"
     if force { return Console.error("warning: \(text)\n") }
     throw NotReproduced(text: text)
   }

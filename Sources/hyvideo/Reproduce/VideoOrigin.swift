@@ -15,6 +15,10 @@ struct VideoOrigin {
   let checkpointSHA256: String
   /// The program and version.
   let generator: String
+  /// How a file was encoded; nil where it does not say, and for frames, which lose nothing.
+  let encoding: String?
+  /// Whether it is a folder of frames.
+  let isFolder: Bool
   private let settings: JSONValue
 
   /// - Throws: `RequestError` where the video says too little.
@@ -30,6 +34,8 @@ struct VideoOrigin {
     }
     prompt = try value("prompt")
     generator = try value("generator")
+    isFolder = FileSystemEntry.isFolder(path)
+    encoding = isFolder ? nil : values[VideoWriter.encodingKey]
     checkpointSHA256 = try value("checkpoint_sha256")
     let seedText = try value("seed")
     guard let seed = UInt64(seedText) else {
@@ -65,6 +71,7 @@ struct VideoOrigin {
     return isTooMuch ? .max : product
   }
 
+  /// Those that were asked for.
   var threads: Int? { settings["threads"].int }
 
   /// The last component of the checkpoint's folder.
