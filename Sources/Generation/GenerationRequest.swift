@@ -66,10 +66,10 @@ public struct GenerationRequest: Sendable {
         value > 0 && value <= 1 << 30, "invalid \(name)", "--video-size", "1 to \(1 << 30) pixels", "\(value)",
         "give height and width, for example --video-size 720 1280")
     }
-    let below = (frames - 1) / 4 * 4 + 1
     try require(
       frames > 0 && frames <= 1 << 30, "invalid length", "--video-length", "4n+1 frames from 1 to \(1 << 30)",
       "\(frames)", "for example --video-length 129")
+    let below = (frames - 1) / 4 * 4 + 1
     try require(
       frames % 4 == 1, "invalid length", "--video-length", "4n+1 frames", "\(frames)",
       "the nearest are \(below) and \(below + 4)")

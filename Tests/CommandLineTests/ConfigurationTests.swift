@@ -110,13 +110,16 @@ import Testing
     ("model_args:\n  zzzz: 1\n", ["model_args.zzzz", "known are"]),
     ("model_args:\n  infer-steps: many\n", ["model_args.infer-steps", "an integer", "many"]),
     ("model_args:\n  infer-steps: 7.5\n", ["model_args.infer-steps", "7.5"]),
-    ("model_args:\n  infer-steps:\n", ["model_args.infer-steps"]),
     ("model_args:\n  prompt: [a, b]\n", ["model_args.prompt", "a list"]),
     ("model_args:\n  flow-reverse: 3\n", ["model_args.flow-reverse", "true or false"]),
     ("model_args:\n  flow-shift: .nan\n", ["model_args.flow-shift", "a number"]),
     ("model_args:\n  video-size: [1, 2, 3]\n", ["model_args.video-size", "3 numbers"]),
     ("model_args:\n  video-size: {h: 1}\n", ["model_args.video-size", "a section"]),
-    ("model_args:\n  seed: -1\n", ["model_args.seed", "-1"]),
+    ("model_args:\n  seed: -2\n", ["model_args.seed", "-2", "-1 to draw one"]),
+    ("model_args:\n  use-fp8: true\n", ["not built", "model_args.use-fp8", "8-bit weights"]),
+    ("model_args:\n  memory-limit: 3 apples\n", [":2: model_args.memory-limit", "3 apples"]),
+    ("model_args:\n  cache: teacache\ndit_cache:\n  method: FBCache\n", ["two choices", "model_args.cache"]),
+    ("model_args:\n  config: other.yaml\n", ["model_args.config", "names no other"]),
     ("model_args:\n  mm-mxfp8: true\n", ["not built", "model_args.mm-mxfp8"]),
     ("model_args:\n  extract_q_k_data: true\n", ["not built", "model_args.extract_q_k_data"]),
     ("model_args:\n  batch-size: 2\n", ["model_args.batch-size", "expected 1"]),
@@ -181,5 +184,64 @@ import Testing
   @Test func `degrees that the number of ranks does not have are refused`() throws {
     let (result, _) = try run(Self.arguments.replacing("use-cpu-offload: false", with: "ulysses-degree: 8"))
     #expect(result.status == 64 && result.errorLine.contains("--ulysses-degree"), "\(result.errors)")
+  }
+
+  /// The long flags of a command by the parser's own description, and which of them take a value.
+  static func flags(of command: String) throws -> [(name: String, takesValue: Bool)] {
+    let description = try JSONValue(
+      bytes: Array(try Program.run([command, "--experimental-dump-help"]).output.utf8), file: "help")
+    return (description["command"]["arguments"].array ?? []).flatMap { argument in
+      (argument["names"].array ?? []).filter { $0["kind"].string == "long" }
+        .compactMap { name in name["name"].string.map { ($0, argument["kind"].string == "option") } }
+    }
+  }
+
+  @Test func `every flag of generate is a key, spelled with dashes or with underlines, and null leaves it out`() throws
+  {
+    let folder = TemporaryFolder()
+    let flags = try Self.flags(of: "generate").map(\.name).filter { !["help", "version", "config"].contains($0) }
+    #expect(flags.count > 50)
+    let spellings: [(String) -> String] = [{ $0.replacing("_", with: "-") }, { $0.replacing("-", with: "_") }]
+    for spelling in spellings {
+      let lines = flags.map { "  \(spelling($0)): null\n" }.joined()
+      try "model_args:\n\(lines)".write(toFile: folder.path("c.yaml"), atomically: true, encoding: .utf8)
+      let result = try Program.run(["plan", "--config", folder.path("c.yaml"), "--json"], in: folder.root)
+      #expect(result.status == 0, "\(result.errors)")
+    }
+    let unknown = "model_args:\n  no-such-flag: null\n"
+    try unknown.write(toFile: folder.path("c.yaml"), atomically: true, encoding: .utf8)
+    #expect(try Program.run(["plan", "--config", folder.path("c.yaml")]).status == 64)
+  }
+
+  @Test func `precisions, files and rules are flags of a file like any other, and the command line wins`() throws {
+    let yaml = """
+      model_args:
+        prompt: no
+        video_size: [32, 48]
+        video-length: 1
+        infer_steps: 9
+        seed: 18446744073709551615
+        vae-precision: fp32
+        text_encoder_precision: fp32
+        cache: easycache
+        cache-option: [thresh=0.5, ret_steps=2]
+        threads: 1
+        fps: 7
+        flow-reverse: yes
+        no-vae-tiling: true
+        progress: none
+        num-videos: null
+        teacache: ~
+
+      """
+    let folder = TemporaryFolder()
+    let (result, report) = try run(yaml, ["--cache-option", "thresh=0.25", "--fps", "12"], in: folder)
+    #expect(result.status == 0, "\(result.errors)")
+    let settings = try #require(report?["settings"])
+    #expect(settings["prompt"].string == "no" && settings["frames_per_second"].int == 12)
+    #expect(settings["cache"].string == "easycache" && settings["vae_tiling"].bool == false)
+    #expect(settings["cache_options"]["thresh"].string == "0.25")
+    #expect(settings["cache_options"]["ret_steps"].string == "2")
+    #expect(try String(contentsOfFile: folder.path("r.json"), encoding: .utf8).contains("18446744073709551615"))
   }
 }
