@@ -58,15 +58,21 @@ public struct OperationTimes: Sendable, Codable {
 
   /// The time of some operations, and what of it rests on other operations than these.
   public func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) {
-    work.calls.reduce(into: (0, 0)) { sum, entry in
+    let time = time(of: work)
+    return (time.seconds, time.guessed + time.unfounded)
+  }
+
+  /// The time of some operations, by what is known of them.
+  public func time(of work: OperationCounts) -> PlannedTime {
+    work.calls.reduce(into: PlannedTime()) { sum, entry in
       let probe = entry.key.probe
       let calls = Double(entry.value)
       if let known = index[probe] {
-        sum.0 += calls * known.seconds * scale(entry.key, probe)
+        sum.timed += calls * known.seconds * scale(entry.key, probe)
+      } else if let alike = mostAlike(entry.key) {
+        sum.guessed += calls * seconds(of: entry.key, scaledFrom: alike)
       } else {
-        let guess = calls * guess(entry.key)
-        sum.0 += guess
-        sum.1 += guess
+        sum.unfounded += calls * unfoundedGuess(entry.key)
       }
     }
   }
@@ -82,9 +88,19 @@ public struct OperationTimes: Sendable, Codable {
 
   /// From the most alike operation that was timed, else from what a small processor reaches.
   private func guess(_ operation: PlannedOperation) -> Double {
+    mostAlike(operation).map { seconds(of: operation, scaledFrom: $0) } ?? unfoundedGuess(operation)
+  }
+
+  private func mostAlike(_ operation: PlannedOperation) -> Timing? {
     let alike = timings.filter { $0.operation.kind == operation.kind }
-    let nearest = alike.min { distance($0.operation, operation) < distance($1.operation, operation) }
-    if let nearest { return nearest.seconds * operation.amount / max(nearest.operation.amount, 1) }
+    return alike.min { distance($0.operation, operation) < distance($1.operation, operation) }
+  }
+
+  private func seconds(of operation: PlannedOperation, scaledFrom alike: Timing) -> Double {
+    alike.seconds * operation.amount / max(alike.operation.amount, 1)
+  }
+
+  private func unfoundedGuess(_ operation: PlannedOperation) -> Double {
     let threads = Double(provenance.threads)
     switch operation.kind {
     case .linear, .attention, .convolution: return 2e-6 + 2 * operation.amount / (30e9 * threads)

@@ -59,9 +59,10 @@ private struct RooflineTiming: PlanTiming {
 
   mutating func measure(_ stages: [OperationCounts], forAtMost seconds: Double) {}
 
-  func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) {
-    let seconds = roofline.seconds(of: work)
-    return (seconds, seconds)
+  func time(of work: OperationCounts) -> PlannedTime {
+    var time = PlannedTime()
+    time.guessed = roofline.seconds(of: work)
+    return time
   }
 
   func startSeconds(of operations: Set<PlannedOperation>) -> Double { 0 }
@@ -78,4 +79,7 @@ private struct RooflineTiming: PlanTiming {
       + roofline.seconds(sendingTo: layout.ulysses - 1, bytes: sent * share)
       + roofline.seconds(sendingTo: min(layout.ring - 1, 1), bytes: sent * (1 - share))
   }
+
+  /// The host's files are nothing that is known of a host with cards.
+  func readingSeconds(of stage: RunPlan.Stage) -> (fast: Double, slow: Double) { (0, 0) }
 }

@@ -8,9 +8,11 @@ struct Forecast {
   /// One stage as planned.
   struct Stage {
     let plan: RunPlan.Stage
-    let seconds: Double
+    let time: PlannedTime
     /// Of its time, what rests on operations unlike those that were timed.
     let guessedShare: Double
+
+    var seconds: Double { time.seconds }
 
     var name: String { Forecast.name(plan.stage.rawValue, isComparison: plan.isComparison) }
   }
@@ -31,11 +33,14 @@ struct Forecast {
 
   var fits: Bool { limit.allows(plan) }
   /// Of all videos.
-  var seconds: Double {
-    stages.reduce(0) { $0 + $1.seconds * ($1.plan.stage.isPerVideo ? Double(videos) : 1) }
+  private var time: PlannedTime {
+    stages.reduce(into: PlannedTime()) { $0 += $1.time * ($1.plan.stage.isPerVideo ? Double(videos) : 1) }
   }
-  /// The time may be so much more or less: a tenth for what operations take beside each other, half for guesses.
-  var uncertainty: Double { seconds * (0.1 + 0.4 * guessedShare) }
+  var seconds: Double { time.seconds }
+  /// The time may be so much more or less, in nine of ten runs.
+  var uncertainty: Double { time.uncertainty }
+  /// What a step cache may save that decides as it goes: planned are all steps. It computes the first and the last.
+  let skippableSeconds: Double
 
   init(
     _ plan: RunPlan, on planning: DevicePlanning, limit: MemoryLimit, timing: any PlanTiming,
@@ -46,8 +51,8 @@ struct Forecast {
     var (guessed, total) = (0.0, 1e-9)
     var done: Set<PlannedOperation> = []
     stages = plan.stages.map { stage in
-      let compute = timing.seconds(of: stage.work)
-      guessed += compute.guessed
+      let compute = timing.time(of: stage.work)
+      guessed += compute.guessed + compute.unfounded
       total += compute.seconds
       // The first rank alone encodes prompts, and decodes where tiles are not dealt out.
       let takesTurns =
@@ -56,23 +61,35 @@ struct Forecast {
         case .decode: plan.setting.sharesTiles
         default: true
         }
-      var seconds = compute.seconds * (takesTurns ? crowding.factor : 1)
-      seconds += timing.transferSeconds(of: stage, in: plan.setting.layout)
+      var time = compute * (takesTurns ? crowding.factor : 1)
+      time.assumed += timing.transferSeconds(of: stage, in: plan.setting.layout)
       let new = Set(stage.work.calls.keys).subtracting(done)
-      seconds += timing.startSeconds(of: new)
+      time.assumed += timing.startSeconds(of: new)
       done.formUnion(new)
-      seconds += Double(stage.work.total.calls) * timing.secondsPerCall
-      if planning.isHere && !stage.isComparison { seconds += loadSeconds[stage.stage] ?? 0 }
+      time.assumed += Double(stage.work.total.calls) * timing.secondsPerCall
+      if planning.isHere && !stage.isComparison { time.assumed += loadSeconds[stage.stage] ?? 0 }
       switch stage.stage {
-      case .denoise: seconds += Rates.save
-      case .decode: seconds += Double(3 * request.frames * request.roundedHeight * request.roundedWidth) * Rates.value
+      case .denoise: time.assumed += Rates.save
+      case .decode:
+        time.assumed += Double(3 * request.frames * request.roundedHeight * request.roundedWidth) * Rates.value
       default: break
       }
-      return Stage(plan: stage, seconds: seconds, guessedShare: compute.guessed / max(compute.seconds, 1e-9))
+      let reading = timing.readingSeconds(of: stage)
+      if plan.setting.windowBytes == nil {
+        time.read(fast: reading.fast, slow: reading.slow)
+      } else {
+        time.readAhead(fast: reading.fast, slow: reading.slow)
+      }
+      return Stage(
+        plan: stage, time: time,
+        guessedShare: (compute.guessed + compute.unfounded) / max(compute.seconds, 1e-9))
     }
     guessedShare = guessed / total
-    stepSeconds = Self.seconds(plan.denseStep, timing) * crowding.factor
-    skippedStepSeconds = plan.skippedStep.map { Self.seconds($0, timing) * crowding.factor }
+    let step = Self.seconds(plan.denseStep, timing) * crowding.factor
+    let skipped = plan.skippedStep.map { Self.seconds($0, timing) * crowding.factor }
+    (stepSeconds, skippedStepSeconds) = (step, skipped)
+    let mostSkipped = request.cache.decidesByChange ? max((plan[.denoise]?.units ?? 0) - 2, 0) * videos : 0
+    skippableSeconds = Double(mostSkipped) * max(step - (skipped ?? step), 0)
   }
 
   /// Of one step, ranks that take turns left aside.
@@ -90,12 +107,17 @@ struct Forecast {
   /// The second run that `--measure-fidelity` asks for has the same stages again.
   static func name(_ stage: String, isComparison: Bool) -> String { stage + (isComparison ? ", without cache" : "") }
 
+  /// What to say of the time that a step cache may save.
+  static func skipping(_ seconds: Double) -> String {
+    seconds > 0 ? ", down to \(ProgressPrinter.seconds(seconds)) less by steps that the cache skips" : ""
+  }
+
   /// `17 frames of 64 x 64 in 30 steps: 85 MB, about 18 s; …`
   var line: String {
     let verdict = fits ? "fits" : "does not fit"
     let (bound, found, stage) = limit.tightest(plan)
     return "planned: \(ByteCount.text(found)) \(bound.kind)at most (\(stage)), about "
-      + "\(ProgressPrinter.seconds(seconds)) ± \(ProgressPrinter.seconds(uncertainty)); \(verdict) "
+      + "\(ProgressPrinter.seconds(seconds)) ± \(ProgressPrinter.seconds(uncertainty))\(Self.skipping(skippableSeconds)); \(verdict) "
       + "\(ByteCount.text(bound.bytes)) (\(bound.source))"
   }
 }

@@ -16,6 +16,12 @@ struct ForecastReport: Encodable {
     let bytesSent: Int
     let operations: Double
     let seconds: Double
+    /// Of the seconds: those of operations that were timed, or scaled from such; those by rates that nobody timed here; those spent
+    /// waiting for weights.
+    let timedSeconds: Double
+    let guessedSeconds: Double
+    let assumedSeconds: Double
+    let readingSeconds: Double
     let guessedShare: Double
     /// What was measured, after a run.
     var actualPeakBytes: Int?
@@ -65,6 +71,8 @@ struct ForecastReport: Encodable {
   let timeSource: String
   let seconds: Double
   let secondsUncertainty: Double
+  /// How much less it may be where a step cache skips steps as it goes; absent without one.
+  let skippableSeconds: Double?
   let stepSeconds: Double
   let skippedStepSeconds: Double?
   let stepOperations: Double
@@ -100,6 +108,7 @@ struct ForecastReport: Encodable {
     (device, cards, timeSource) = (forecast.planning.name, forecast.planning.cards, forecast.timing.source)
     (deviceLimitBytes, deviceLimitSource) = (forecast.limit.device?.bytes, forecast.limit.device?.source)
     (seconds, secondsUncertainty) = (forecast.seconds, forecast.uncertainty)
+    skippableSeconds = forecast.skippableSeconds > 0 ? forecast.skippableSeconds : nil
     (stepSeconds, skippedStepSeconds) = (forecast.stepSeconds, forecast.skippedStepSeconds)
     stepOperations = plan.denseStep.total.operations
     stepBytesSent = Double(plan[.denoise]?.bytesSent ?? 0) / Double(max(request.steps, 1))
@@ -117,7 +126,9 @@ struct ForecastReport: Encodable {
         devicePeakBytes: stage.plan.devicePeakBytes, tensorBytes: stage.plan.tensorBytes,
         newBytes: stage.plan.newBytes, weightBytes: stage.plan.weightBytes, bytesRead: stage.plan.bytesRead,
         bytesSent: stage.plan.bytesSent,
-        operations: stage.plan.work.total.operations, seconds: stage.seconds, guessedShare: stage.guessedShare)
+        operations: stage.plan.work.total.operations, seconds: stage.seconds,
+        timedSeconds: stage.time.timed, guessedSeconds: stage.time.guessed + stage.time.unfounded,
+        assumedSeconds: stage.time.assumed, readingSeconds: stage.time.reading, guessedShare: stage.guessedShare)
     }
     operations = plan.denseStep.totals
       .map { group, work in

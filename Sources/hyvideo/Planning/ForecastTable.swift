@@ -34,6 +34,7 @@ struct ForecastTable {
         + (r.skippedStepSeconds.map { "; a skipped one \(ProgressPrinter.seconds($0))" } ?? ""))
     lines.append(
       "time: \(ProgressPrinter.seconds(r.seconds)) ± \(ProgressPrinter.seconds(r.secondsUncertainty))"
+        + Forecast.skipping(r.skippableSeconds ?? 0)
         + (hasOwnMemory
           ? " by \(r.timeSource)"
           : r.guessedShare > 0.05

@@ -9,8 +9,8 @@ protocol PlanTiming {
   /// Finds out what is missing, for at most so many seconds.
   mutating func measure(_ stages: [OperationCounts], forAtMost seconds: Double) throws
 
-  /// The time of some operations, and what of it is guessed.
-  func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double)
+  /// The time of some operations, by what is known of them.
+  func time(of work: OperationCounts) -> PlannedTime
 
   /// What operations that have not been done before take beyond that.
   func startSeconds(of operations: Set<PlannedOperation>) -> Double
@@ -18,8 +18,19 @@ protocol PlanTiming {
   /// What networks do between two operations.
   var secondsPerCall: Double { get }
 
-  /// What a stage takes beside its operations: memory that is new, weights, messages.
+  /// What a stage takes beside its operations: memory that is new, messages, and weights on their way to a device.
   func transferSeconds(of stage: RunPlan.Stage, in layout: RankLayout) -> Double
+
+  /// What reading its weights from files takes, where the system has them in memory and where they are on a slow disk.
+  func readingSeconds(of stage: RunPlan.Stage) -> (fast: Double, slow: Double)
+}
+
+extension PlanTiming {
+  /// The time of some operations, and what of it is guessed.
+  func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) {
+    let time = time(of: work)
+    return (time.seconds, time.guessed + time.unfounded)
+  }
 }
 
 /// Times of operations on the machine at hand.
@@ -42,7 +53,7 @@ struct MeasuredTiming: PlanTiming {
     backend.trim()
   }
 
-  func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) { store.times.seconds(of: work) }
+  func time(of work: OperationCounts) -> PlannedTime { store.times.time(of: work) }
 
   func startSeconds(of operations: Set<PlannedOperation>) -> Double { store.times.startSeconds(of: operations) }
 
@@ -50,15 +61,19 @@ struct MeasuredTiming: PlanTiming {
 
   func transferSeconds(of stage: RunPlan.Stage, in layout: RankLayout) -> Double {
     Double(stage.newBytes) * (store.times.newMemorySecondsPerByte ?? Rates.newMemory)
-      + Double(stage.bytesRead) / Rates.weights
       + Double(stage.bytesSent) / Rates.link + Double(stage.messages) * Rates.message
   }
 
-  /// What is not timed: bytes per second of weights in the system's cache and of messages within a host; seconds of a message, and
-  /// of a byte that is new to the process until it was timed.
+  func readingSeconds(of stage: RunPlan.Stage) -> (fast: Double, slow: Double) {
+    (Double(stage.bytesRead) / Rates.weights, Double(stage.bytesRead) / Rates.slowDisk)
+  }
+
+  /// What is not timed: bytes per second of weights in the system's cache, of those on a slow disk, and of messages within a host;
+  /// seconds of a message, and of a byte that is new to the process until it was timed.
   private enum Rates {
     static let newMemory = 0.4e-9
     static let weights = 3e9
+    static let slowDisk = 1e9
     static let link = 2e9
     static let message = 20e-6
   }
