@@ -38,6 +38,12 @@ public enum CheckpointError: Error, Sendable, Equatable {
   case notAdopted(file: String, key: String, reason: String)
   /// A field of a configuration is absent, of the wrong type or out of range.
   case invalidConfiguration(file: String, key: String, expected: String, found: String)
+  /// A field of a configuration asks for something that is not computed.
+  case unsupportedSetting(file: String, key: String, effect: String, expected: String, found: String)
+  /// Nobody knows what a field of a configuration means; `others` are more such.
+  case unknownSettings(file: String, key: String, found: String, others: [String])
+  /// A file holds a network that is known, and another than the one that is wanted.
+  case otherNetwork(file: String, expected: String, found: String, remedy: String)
   /// A file holds another network than the one that is wanted, or none that is known.
   case unrecognized(file: String, expected: String, found: String)
   /// The system refuses to create or write a file.
@@ -62,7 +68,10 @@ extension CheckpointError: CustomStringConvertible {
         + "found \(found); nothing was executed, but do not trust this file: get the weights from their publisher"
     case .missingLoadKey(let file, let key, let found):
       "missing key: \(file.oneLine): expected weights under \(key.oneLine), found "
-        + (found.isEmpty ? "no dictionary" : found.summary) + "; name the key of the weights with --load-key"
+        + (found.isEmpty ? "no dictionary" : found.summary)
+        + (found.contains { $0.contains("optimizer") }
+          ? "; this is the state of an optimizer: name the file with the model's weights"
+          : "; name the key of the weights with --load-key")
     case .missingScale(let file, let key, let reason):
       "missing scale: \(file.oneLine): \(key.oneLine): expected a factor because of \(reason), found none; "
         + "put the release's map of factors beside the file, or download the file again"
@@ -95,6 +104,15 @@ extension CheckpointError: CustomStringConvertible {
       "cannot load weight: \(file.oneLine): \(key.oneLine): \(reason.oneLine)"
     case .invalidConfiguration(let file, let key, let expected, let found):
       "invalid configuration: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found); correct the file"
+    case .unsupportedSetting(let file, let key, let effect, let expected, let found):
+      "unsupported setting: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found.oneLine); "
+        + "\(effect), which is not computed here: use a checkpoint without it"
+    case .unknownSettings(let file, let key, let found, let others):
+      "unknown setting: \(file.oneLine): \(key.oneLine): expected settings whose meaning is known, found "
+        + "\(found.oneLine)" + (others.isEmpty ? "" : " (and \(others.prefix(4).map(\.self).summary))")
+        + "; it may change the video: if it does not, remove it from the file"
+    case .otherNetwork(let file, let expected, let found, let remedy):
+      "wrong network: \(file.oneLine): expected a \(expected), found \(found.oneLine); \(remedy)"
     case .unrecognized(let file, let expected, let found):
       "wrong network: \(file.oneLine): expected a \(expected), found \(found.oneLine); "
         + "name another file (docs/checkpoints.md lists those that are read)"

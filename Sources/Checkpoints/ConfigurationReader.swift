@@ -2,13 +2,15 @@ public import StrictJSON
 
 /// Reads the fields of a JSON configuration. Every error names the file, the field, what it should be and what it is.
 ///
-/// A field that is `null` counts as absent. An absent field takes the default that is given, else it is an error.
+/// A field that is `null` counts as absent. An absent field takes the default that is given, else it is an error. Fields are
+/// accounted for as tensors are: `finish` refuses those that were neither read nor declared to change nothing.
 public struct ConfigurationReader: Sendable {
   /// The file's path, for messages.
   public let file: String
   /// The names of the enclosing objects: `defaults.`, empty at the top.
-  private let path: String
-  private let fields: [String: JSONValue]
+  let path: String
+  let fields: [String: JSONValue]
+  let account: ConfigurationAccount
 
   /// The largest size that `positiveInt` accepts. With it, products of a few sizes stay far from the limits of `Int`.
   public static let largestSize = 1 << 24
@@ -26,13 +28,14 @@ public struct ConfigurationReader: Sendable {
     guard let fields = document.object else {
       throw .malformed(file: file, place: "JSON text", expected: "an object", found: document.summary)
     }
-    self.init(file: file, path: "", fields: fields)
+    self.init(file: file, path: "", fields: fields, account: ConfigurationAccount())
   }
 
-  private init(file: String, path: String, fields: [String: JSONValue]) {
+  private init(file: String, path: String, fields: [String: JSONValue], account: ConfigurationAccount) {
     self.file = file
     self.path = path
     self.fields = fields
+    self.account = account
   }
 
   /// Whether a field is there and not `null`.
@@ -41,7 +44,7 @@ public struct ConfigurationReader: Sendable {
   /// The names of all fields, sorted.
   public var keys: [String] { fields.keys.sorted() }
 
-  private func value(_ key: String) -> JSONValue? {
+  func value(_ key: String) -> JSONValue? {
     if let value = fields[key], value != .null { value } else { nil }
   }
 
@@ -53,6 +56,7 @@ public struct ConfigurationReader: Sendable {
   private func read<Value>(
     _ key: String, _ expected: String, default defaultValue: Value?, convert: (JSONValue) -> Value?
   ) throws(CheckpointError) -> Value {
+    account.use(path + key)
     guard let value = value(key) else {
       if let defaultValue { return defaultValue }
       throw invalid(key, expected, "no such field")
@@ -131,7 +135,7 @@ extension ConfigurationReader {
   public func object(_ key: String) throws(CheckpointError) -> ConfigurationReader? {
     guard has(key) else { return nil }
     let fields = try read(key, "an object", default: nil) { $0.object }
-    return ConfigurationReader(file: file, path: "\(path)\(key).", fields: fields)
+    return ConfigurationReader(file: file, path: "\(path)\(key).", fields: fields, account: account)
   }
 
   private static func all<Value>(_ values: [Value?]) -> [Value]? {
@@ -153,6 +157,7 @@ extension ConfigurationReader {
 
   /// Checks that a field, where it is there, says the one thing that is supported.
   public func require(_ key: String, equals expected: String) throws(CheckpointError) {
+    account.use(path + key)
     if let value = value(key), value.string != expected { throw invalid(key, "\"\(expected)\"", value.summary) }
   }
 }

@@ -74,6 +74,12 @@ public enum FileSystem {
     try file.finish()
   }
 
+  /// The contents of a small file.
+  /// - Throws: `CheckpointError` where it cannot be read or is larger than `limit` bytes.
+  public static func contents(of path: String, limit: Int) throws(CheckpointError) -> [UInt8] {
+    try DescriptorFile(reading: path).readAll(limit: limit)
+  }
+
   /// Writes a copy of a small file; of a link, what it leads to.
   /// - Throws: `CheckpointError` where it cannot be read or written, or is larger than 256 MiB.
   public static func copyFile(_ source: String, to path: String) throws(CheckpointError) {

@@ -26,7 +26,7 @@ public struct ModelFolder: Sendable {
   ///   malformed `model.json`.
   public init(_ root: String, parts: ModelParts = ModelParts()) throws {
     let locator = try ModelLocator(root, parts: parts)
-    (self.root, loadKey, defaults, layout) = (root, parts.loadKey, locator.defaults, locator.layout)
+    (self.root, loadKey, defaults, layout) = (locator.root, parts.loadKey, locator.defaults, locator.layout)
     transformer = try locator.weights(.transformer)
     autoencoder = try locator.weights(.autoencoder)
     textEncoder = try locator.weights(.textEncoder)
@@ -35,12 +35,9 @@ public struct ModelFolder: Sendable {
     tokenizer2 = try locator.tokenizer2(besideEncoder: textEncoder2)
   }
 
-  /// Whether a folder looks like a checkpoint of several networks.
+  /// Whether a folder looks like a checkpoint of several networks, or like one in the Hugging Face cache.
   public static func isModel(_ path: String) -> Bool {
-    FileSystem.isFile(path + "/model.json")
-      || ModelLayout.allCases.contains { layout in
-        ModelPart.transformer.folder(in: layout).contains { FileSystem.isFolder(path + "/" + $0) }
-      } || FileSystem.isFolder(path + "/text_encoder")
+    ModelRoot.isModel(path) || FileSystem.isFolder(path + "/snapshots")
   }
 }
 

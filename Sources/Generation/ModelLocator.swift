@@ -5,40 +5,97 @@ import HunyuanVideo
 public struct ModelLocator {
   public let root: String
   public let layout: ModelLayout?
-  let defaults: ModelDefaults
+  public let defaults: ModelDefaults
   private let parts: ModelParts
   /// The paths in `model.json`.
   private let files: ConfigurationReader?
 
-  /// - Parameter parts: files to use instead of the folder's.
-  /// - Throws: `RequestError` where that is no folder or holds two layouts; `CheckpointError` for a malformed `model.json`.
-  public init(_ root: String, parts: ModelParts = ModelParts()) throws {
-    guard FileSystem.isFolder(root) else {
-      throw Self.missing("checkpoint folder", at: root, expected: "a folder", flag: "--model")
-    }
+  /// - Parameters:
+  ///   - root: a checkpoint folder, or one of the Hugging Face cache, of which the snapshot is taken.
+  ///   - parts: files to use instead of the folder's.
+  ///   - tolerate: is told of settings that cannot be followed, for who only looks; without it they are errors.
+  /// - Throws: `RequestError` where that is no folder or holds two layouts; `CheckpointError` for a malformed `model.json` and
+  ///   for a pipeline or steps that are not computed.
+  public init(_ root: String, parts: ModelParts = ModelParts(), tolerate: ((any Error) -> Void)? = nil) throws {
+    let root = try ModelRoot.resolved(root)
     (self.root, self.parts) = (root, parts)
     let description = root + "/model.json"
     var (files, defaults): (ConfigurationReader?, ModelDefaults) = (nil, ModelDefaults())
+    var scheduler: SchedulerSettings?
+    do {
+      try Self.checkPipeline(root)
+      scheduler = try SchedulerSettings(inFolder: root)
+      if let scheduler { defaults.take(scheduler) }
+    } catch { if let tolerate { tolerate(error) } else { throw error } }
     if FileSystem.isFile(description) {
       let reader = try ConfigurationReader(contentsOf: description)
       files = try reader.object("files")
-      if let values = try reader.object("defaults") { defaults = try ModelDefaults(values) }
+      for part in ModelPart.allCases { _ = try files?.string(part.name, default: "") }
+      try files?.finish()
+      if let values = try reader.object("defaults") { defaults = try ModelDefaults(values, scheduler: scheduler) }
+      reader.ignore(Self.notes)
+      try reader.finish()
+    }
+    // A transformer that was named has its own release's steps, where they are beside it.
+    if let transformer = parts.transformer {
+      do {
+        let folder = FileSystem.folder(of: Self.folder(of: transformer))
+        if let own = try SchedulerSettings(inFolder: folder) { defaults.take(own) }
+      } catch { if let tolerate { tolerate(error) } else { throw error } }
     }
     (self.files, self.defaults) = (files, defaults)
     layout = try Self.layout(of: root, transformerIsGiven: parts.transformer != nil || files != nil)
   }
 
+  /// What `model.json` tells its readers, not the program.
+  private static let notes = [
+    InertSettings(
+      [
+        "name", "captions", "training", "accuracy", "known_weaknesses", "rounding",
+        "seconds_in_pytorch_on_two_cpu_cores",
+      ]
+        + ["description", "license", "notes"],
+      because: "for readers")
+  ]
+
+  /// Refuses a folder of another of diffusers' pipelines.
+  private static func checkPipeline(_ root: String) throws {
+    let index = root + "/model_index.json"
+    guard FileSystem.isFile(index) else { return }
+    let reader = try ConfigurationReader(contentsOf: index)
+    try reader.require(
+      "_class_name", isOneOf: ["HunyuanVideoPipeline"],
+      effect: "this is another pipeline (of image to video, or of other networks)")
+    reader.ignore([
+      InertSettings(
+        ModelPart.allCases.map(\.name) + ["tokenizer", "tokenizer_2", "scheduler"],
+        because: "classes; each part's own configuration is read")
+    ])
+    try reader.finish()
+  }
+
   /// The file of a part's weights, or the folder of its shards.
   /// - Throws: `RequestError` where there is none, or several candidates.
   public func weights(_ part: ModelPart) throws -> String {
-    if let given = part.path(in: parts) { return try Self.weights(in: given, part, flag: part.flag) }
+    if let given = part.path(in: parts) { return try WeightSearch(part, flag: part.flag).path(in: given) }
     if let path = try files?.string(part.name, default: "") ?? nil, !path.isEmpty {
-      return try Self.weights(in: root + "/" + path, part, flag: "--model")
+      return try WeightSearch(part, flag: "--model").path(in: root + "/" + path)
     }
     // A folder without a transformer has no layout: it may hold the wanted part alone.
     let folders = (layout.map { [$0] } ?? ModelLayout.allCases).flatMap { part.folder(in: $0) }
-    let found = folders.first { FileSystem.isFolder(root + "/" + $0) } ?? folders[0]
-    return try Self.weights(in: root + "/" + found, part, flag: "--model or \(part.flag)")
+    let found = folders.filter { FileSystem.isFolder(root + "/" + $0) }
+    if found.isEmpty, let other = ModelRoot.misplaced(root) { throw other }
+    let search = WeightSearch(
+      part, flag: "--model or \(part.flag)", searchesSubfolders: layout == .comfy || layout == nil)
+    // ComfyUI has two folders for some parts.
+    var failure: (any Error)?
+    for folder in found.isEmpty ? [folders[0]] : found {
+      do { return try search.path(in: root + "/" + folder) } catch let error as RequestError {
+        if error.what == WeightSearch.severalCandidates { throw error }
+        failure = failure ?? error
+      }
+    }
+    throw failure ?? search.missing(at: root + "/" + folders[0])
   }
 
   /// The folder of the language model's tokenizer.
@@ -80,46 +137,6 @@ public struct ModelLocator {
 // MARK: Files
 
 extension ModelLocator {
-  private static let weightTypes = ["safetensors", "pt", "pth", "bin", "gguf"]
-
-  /// The weights at a path: the path itself for a file and for a folder of shards, else the one file in the folder that
-  /// holds the wanted network.
-  private static func weights(in path: String, _ part: ModelPart, flag: String) throws -> String {
-    let kind = part.network
-    if FileSystem.isFile(path) { return path }
-    guard FileSystem.isFolder(path) else {
-      throw missing("\(kind.title) weights", at: path, expected: "a file or folder", flag: flag)
-    }
-    let names = try FileSystem.names(inFolder: path)
-    if names.contains(where: { $0.hasSuffix(".safetensors.index.json") }) { return path }
-    var files = names.filter { weightTypes.contains(Self.split($0).type.lowercased()) }
-    // A release has the same weights in several formats; the one that is read fastest counts.
-    let safe = files.filter { $0.hasSuffix(".safetensors") }
-    if !safe.isEmpty { files = safe }
-    if safe.count > 1 && safe.allSatisfy({ $0.contains("-of-") }) { return path }
-    let published = ["mp_rank_00_model_states", "pytorch_model"].flatMap { stem in
-      files.filter { Self.split($0).stem == stem }
-    }
-    // Tencent's folder has the 16-bit weights, their 8-bit form and its factors; the first are the default.
-    if let first = published.first { files = [first] }
-    if files.count > 1 {
-      files = files.filter { name in
-        guard let checkpoint = try? Checkpoint(path: path + "/" + name) else { return false }
-        return NamingScheme(of: checkpoint)?.network == kind
-      }
-    }
-    if files.count > 1 {
-      throw RequestError(
-        "several candidates", at: path, expected: "one \(kind.title)", found: files.joined(separator: ", "),
-        remedy: "choose with \(part.flag)")
-    }
-    guard let file = files.first else {
-      throw missing(
-        "\(kind.title) weights", at: path, expected: "a file *." + weightTypes.joined(separator: ", *."), flag: flag)
-    }
-    return path + "/" + file
-  }
-
   private static func tokenizer(
     _ override: String?, _ folders: [String], _ files: [[String]], flag: String
   ) throws -> String {
@@ -135,19 +152,7 @@ extension ModelLocator {
       remedy: "name the folder with \(flag)")
   }
 
-  /// A name before and after its last dot.
-  private static func split(_ name: String) -> (stem: String, type: String) {
-    guard let dot = name.lastIndex(of: ".") else { return (name, "") }
-    return (String(name[..<dot]), String(name[name.index(after: dot)...]))
-  }
-
   private static func folder(of path: String) -> String {
     FileSystem.isFolder(path) ? path : FileSystem.folder(of: path)
-  }
-
-  private static func missing(_ part: String, at path: String, expected: String, flag: String) -> RequestError {
-    RequestError(
-      "missing \(part)", at: path, expected: expected, found: "nothing",
-      remedy: "check \(flag); hyvideo inspect shows what a folder holds")
   }
 }

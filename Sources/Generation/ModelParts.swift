@@ -29,14 +29,7 @@ public enum ModelPart: Sendable, CaseIterable {
     }
   }
 
-  var flag: String {
-    switch self {
-    case .transformer: "--dit-weight"
-    case .autoencoder: "--vae-path"
-    case .textEncoder: "--text-encoder-path"
-    case .textEncoder2: "--text-encoder-2-path"
-    }
-  }
+  var flag: String { network.flag }
 
   /// What its weights are.
   var network: NetworkKind {

@@ -54,6 +54,8 @@ public final class VideoPipeline {
   /// is found before anything is computed, and checks what of the requests depends on it. Weights are mapped, not read: this
   /// takes milliseconds.
   public func verify(_ requests: [GenerationRequest]) throws {
+    _ = try ModelFit(model)
+    if let suspicion = try model.transformerNetwork().suspicion { observer.warn(suspicion) }
     try requireMatchingText(PromptEncoder(model, in: contexts.textEncoders) { $0 }, PromptTokenizer(model))
     _ = try buildTransformer { $0 }
     try decoder.verify()
@@ -167,14 +169,7 @@ public final class VideoPipeline {
   }
 
   /// The shape of a request's latents for this checkpoint.
-  public func latentShape(_ request: GenerationRequest) throws -> Shape {
-    let transformer = try model.transformerNetwork().transformerConfiguration()
-    let autoencoder = try model.autoencoderNetwork().autoencoderConfiguration()
-    return [
-      1, transformer.inputChannels, (request.frames - 1) / autoencoder.timeCompression + 1,
-      request.roundedHeight / autoencoder.spatialCompression, request.roundedWidth / autoencoder.spatialCompression,
-    ]
-  }
+  public func latentShape(_ request: GenerationRequest) throws -> Shape { try ModelFit(model).latentShape(request) }
 
   /// The first rank's seed: ranks that were started without one have drawn different ones.
   private func agreedSeed(_ seed: UInt64) throws -> UInt64 {

@@ -15,7 +15,9 @@ extension RotaryTable {
   public static func grid(_ extents: [Int], dimensions: [Int], theta: Float) -> RotaryTable {
     precondition(extents.count == dimensions.count, "rotary grid: \(extents) with dimensions \(dimensions)")
     // Angles depend on one coordinate each, so sines and cosines are taken once per axis and position.
-    let axes = zip(extents, dimensions).map { AxisAngles(positions: $0, dimension: $1, theta: theta) }
+    let axes = zip(extents, dimensions).map {
+      AxisAngles(positions: $0, frequencies: frequencies(dimension: $1, theta: theta))
+    }
     let pairs = dimensions.reduce(0, +) / 2
     let tokens = extents.reduce(1, *)
     var cosines: [Float] = []
@@ -37,13 +39,19 @@ extension RotaryTable {
   }
 
   /// Angles for positions `0..<count` of a sequence with channels paired by halves, as in LLaMA.
-  public static func sequence(_ count: Int, dimension: Int, theta: Float) -> RotaryTable {
-    let axis = AxisAngles(positions: count, dimension: dimension, theta: theta)
-    let shape: Shape = [count, dimension / 2]
+  /// - Parameter frequencies: how far each pair turns from one position to the next.
+  public static func sequence(_ count: Int, frequencies: [Float]) -> RotaryTable {
+    let axis = AxisAngles(positions: count, frequencies: frequencies)
+    let shape: Shape = [count, frequencies.count]
     return RotaryTable(
       cosines: Tensor(axis.cosines.flatMap { $0 }, shape: shape),
       sines: Tensor(axis.sines.flatMap { $0 }, shape: shape),
       pairing: .halves)
+  }
+
+  /// How far each pair of `dimension` channels turns from one position to the next.
+  public static func frequencies(dimension: Int, theta: Float) -> [Float] {
+    (0..<dimension / 2).map { 1 / powf(theta, Float(2 * $0) / Float(dimension)) }
   }
 }
 
@@ -52,8 +60,7 @@ private struct AxisAngles {
   let cosines: [[Float]]
   let sines: [[Float]]
 
-  init(positions: Int, dimension: Int, theta: Float) {
-    let frequencies = (0..<dimension / 2).map { 1 / powf(theta, Float(2 * $0) / Float(dimension)) }
+  init(positions: Int, frequencies: [Float]) {
     let angles = (0..<positions).map { position in frequencies.map { Float(position) * $0 } }
     cosines = angles.map { $0.map(cosf) }
     sines = angles.map { $0.map(sinf) }

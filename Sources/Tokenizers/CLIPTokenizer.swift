@@ -78,6 +78,8 @@ public struct CLIPTokenizer: Sendable {
     _ definition: TokenizerDefinition, _ configuration: TokenizerConfiguration, pattern: CLIPPattern,
     tokens: (begin: Int32, end: Int32)
   ) throws(TokenizerError) {
+    try configuration.requireTokens(of: definition)
+    try configuration.requireLowerCase(true)
     self.definition = definition
     self.pattern = pattern
     file = definition.file

@@ -59,6 +59,11 @@ public struct LlamaTokenizer: Sendable {
     var tokens: (before: [Int32], after: [Int32]) = ([], [])
     if let found = try definition.surroundingTokens() {
       tokens = found
+      if configuration.addsBeginToken == false, !found.before.isEmpty {
+        throw .inconsistent(
+          "the begin token is not agreed on", in: configuration.file,
+          expected: "add_bos_token true, as the post_processor of \(definition.file) adds it", found: "false")
+      }
     } else if configuration.addsBeginToken == true {
       guard let begin = try Self.id(of: "bos_token", definition, configuration) else {
         throw .inconsistent(
@@ -74,6 +79,8 @@ public struct LlamaTokenizer: Sendable {
     _ definition: TokenizerDefinition, _ configuration: TokenizerConfiguration,
     around tokens: (before: [Int32], after: [Int32])
   ) throws(TokenizerError) {
+    try configuration.requireTokens(of: definition)
+    try configuration.requireLowerCase(false)
     self.definition = definition
     file = definition.file
     padID = try Self.id(of: "pad_token", definition, configuration)

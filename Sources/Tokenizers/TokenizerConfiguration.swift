@@ -14,14 +14,28 @@ struct TokenizerConfiguration {
   private(set) var specialTokens: [String: SpecialToken] = [:]
   private(set) var addedTokens: [AddedToken] = []
   private(set) var addsBeginToken: Bool?
+  private(set) var lowersCase: Bool?
+  /// Special tokens without a role.
+  private(set) var otherTokens: [String] = []
+  /// `tokenizer_config.json`.
+  let file: String
   private(set) var maximumLength: Int?
 
   init(folder: String) throws(TokenizerError) {
     let mapFile = TokenizerFiles.path("special_tokens_map.json", in: folder)
     let file = TokenizerFiles.path("tokenizer_config.json", in: folder)
-    try readSpecialTokens(TokenizerFiles.optionalObject(at: mapFile), in: mapFile)
+    self.file = file
+    let map = try TokenizerFiles.optionalObject(at: mapFile)
+    try readSpecialTokens(map, in: mapFile)
     let configuration = try TokenizerFiles.optionalObject(at: file)
     try readSpecialTokens(configuration, in: file)
+    for (object, place) in [(map, mapFile), (configuration, file)] {
+      try TokenizerSettings.check(object, in: place)
+      otherTokens += TokenizerSettings.tokens(object)
+    }
+    if configuration["do_lower_case"] != .null {
+      lowersCase = try configuration["do_lower_case"].bool("do_lower_case", default: false, in: file)
+    }
 
     if configuration["add_bos_token"] != .null {
       addsBeginToken = try configuration["add_bos_token"].bool("add_bos_token", default: false, in: file)
@@ -50,6 +64,29 @@ struct TokenizerConfiguration {
   /// Where roles that share a token disagree, as in CLIP's published files, the library follows the last of them.
   func isNormalized(_ content: String) -> Bool {
     Self.roles.reversed().lazy.compactMap { specialTokens[$0] }.first { $0.content == content }?.isNormalized ?? false
+  }
+
+  /// Checks that the tokenizer has every token that the configuration adds, under the id that it is given there: the library
+  /// would add the others.
+  /// - Throws: `TokenizerError.inconsistent`.
+  func requireTokens(of definition: TokenizerDefinition) throws(TokenizerError) {
+    for token in addedTokens where definition.id(of: token.content) != token.id {
+      throw .inconsistent(
+        "an added token is not the tokenizer's", in: file,
+        expected: definition.id(of: token.content).map { "id \($0) for \(quoted(token.content))" }
+          ?? "tokens of \(definition.file)", found: "\(quoted(token.content)) with id \(token.id)")
+    }
+    for content in otherTokens where definition.id(of: content) == nil {
+      throw .inconsistent(
+        "a special token is unknown", in: file, expected: "tokens of \(definition.file)", found: quoted(content))
+    }
+  }
+
+  /// - Throws: `TokenizerError.unsupported` where `do_lower_case` says something else than what is done.
+  func requireLowerCase(_ lowers: Bool) throws(TokenizerError) {
+    guard let lowersCase, lowersCase != lowers else { return }
+    throw .unsupported(
+      "unsupported tokenizer setting", in: file, expected: "do_lower_case \(lowers)", found: "\(lowersCase)")
   }
 
   private static let roles = ["bos_token", "eos_token", "unk_token", "pad_token"]

@@ -179,6 +179,9 @@ struct GeneratePlan {
       }
     }
     var notes: [String] = []
+    if command.sampling.flowShift == nil, let source = model.defaults.flowShiftSource {
+      notes.append("flow shift \(model.defaults.flowShift), of \(source)")
+    }
     if let first = requests.first, first.height != first.roundedHeight || first.width != first.roundedWidth {
       notes.append(
         VideoSize.text(height: first.height, width: first.width) + " is rounded up to "

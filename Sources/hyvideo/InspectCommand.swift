@@ -31,6 +31,7 @@ struct InspectCommand: ParsableCommand {
           decoding: encoder.encode(parts.map { CheckpointSummary($0, listsTensors: tensors) }), as: UTF8.self))
       return
     }
+    if let shift = Self.shift(of: path), !json { try Console.result(shift) }
     for part in parts {
       let summary = CheckpointSummary(part, listsTensors: tensors)
       try Console.result("\(summary.part): \(summary.architecture)")
@@ -62,9 +63,11 @@ struct InspectCommand: ParsableCommand {
 
   /// The networks at a path: those that are in a checkpoint folder, or the one that a folder or file holds.
   /// - Parameter missing: is told of parts that a folder lacks.
-  private static func parts(of path: String, loadKey: String?, missing: (String, any Error) -> Void) throws -> [Part] {
+  private static func parts(of path: String, loadKey: String?, missing: @escaping (String, any Error) -> Void) throws
+    -> [Part]
+  {
     guard ModelFolder.isModel(path) else { return [try part("weights", path, loadKey: loadKey)] }
-    let locator = try ModelLocator(path)
+    let locator = try ModelLocator(path, tolerate: { missing("settings", $0) })
     var failure: RequestError?
     let parts = try ModelPart.allCases.compactMap { wanted -> Part? in
       do {
@@ -81,6 +84,14 @@ struct InspectCommand: ParsableCommand {
     }
     if let failure, parts.isEmpty { throw failure }
     return parts
+  }
+
+  /// Where a folder's release says how steps are spread; nil where it does not.
+  private static func shift(of path: String) -> String? {
+    guard ModelFolder.isModel(path), let defaults = try? ModelLocator(path, tolerate: { _ in }).defaults,
+      let source = defaults.flowShiftSource
+    else { return nil }
+    return "flow shift \(defaults.flowShift), of \(source)"
   }
 
   /// The folder of an encoder's tokenizer.
@@ -109,21 +120,24 @@ struct InspectCommand: ParsableCommand {
     }
     return Part(
       name: name, layout: layout, checkpoint: checkpoint, network: network,
-      architecture: network.map { architecture(of: $0) } ?? "unknown network",
+      architecture: network.map { architecture(of: $0) } ?? OtherNetwork(of: checkpoint).map { "\($0.title): not run" }
+        ?? "unknown network",
       configuration: try network.map { try sizes(of: $0) } ?? [],
       tokenizer: tokenizers.isEmpty ? nil : tokenizers.joined(separator: ", "))
   }
 
   private static func architecture(of network: PublishedNetwork) -> String {
     let title = network.names.network.title
+    if let variant = network.variant { return "\(title); \(variant.title): not run" }
     guard network.names.network == .transformer else { return title }
     let isDistilled = network.scope().has("guidance_in.mlp.0.weight")
-    return "\(title), \(isDistilled ? "HYVideo-T/2-cfgdistill (embedded guidance)" : "HYVideo-T/2")"
+    let name = "\(title), \(isDistilled ? "HYVideo-T/2-cfgdistill (embedded guidance)" : "HYVideo-T/2")"
+    return network.suspicion == nil
+      ? name : "\(name); named as image-to-video weights are, which its tensors do not tell"
   }
 
   /// The sizes of a network, written beside it or deduced, in lines; or why they are unknown.
   private static func sizes(of network: PublishedNetwork) throws -> [String] {
-    if network.configuration != nil { return try knownSizes(of: network) }
     do { return try knownSizes(of: network) } catch { return ["sizes: \(error)"] }
   }
 
@@ -134,6 +148,8 @@ struct InspectCommand: ParsableCommand {
       return [
         "\(c.doubleBlockCount) double and \(c.singleBlockCount) single blocks, width \(c.hiddenSize), "
           + "\(c.headCount) heads of \(c.headDimension)",
+        "latents of \(c.inputChannels) channels, velocity of \(c.outputChannels), tokens of "
+          + "\(c.patchSize.map(String.init).joined(separator: " x ")) latents",
         "text \(c.textChannels) and \(c.pooledTextChannels) channels",
       ]
     case .autoencoder:

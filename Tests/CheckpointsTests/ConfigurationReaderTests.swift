@@ -68,6 +68,49 @@ struct ConfigurationReaderTests {
     #expect(throws: CheckpointError.self) { try reader.require("heads", 7 % 2 == 0, "an even number", "7") }
   }
 
+  @Test func `a field that nobody read is refused by name, with its value and the file`() throws {
+    let reader = try reader(#"{"size":1,"mystery":"yes","puzzle":2,"_note":"x","nothing":null}"#)
+    _ = try reader.int("size")
+    let error = try #require(throws: CheckpointError.self) { try reader.finish() }
+    let message = "\(error)"
+    #expect(message.hasPrefix("unknown setting: config.json: mystery: "), "\(message)")
+    for part in ["found \"yes\"", "puzzle", "remove it from the file"] { #expect(message.contains(part), "\(message)") }
+    #expect(!message.contains("_note") && !message.contains("nothing"))
+  }
+
+  @Test func `fields that were read, were absent or are declared to change nothing are no obstacle`() throws {
+    let reader = try reader(#"{"size":1,"seen":true,"inert":[1],"inner":{"x":1,"y":2}}"#)
+    _ = try (reader.int("size"), reader.bool("seen"))
+    reader.ignore([InertSettings(["inert", "not there"], because: "of training")])
+    let inner = try #require(try reader.object("inner"))
+    try reader.finish()
+    _ = try inner.int("x")
+    let error = try #require(throws: CheckpointError.self) { try inner.finish() }
+    #expect("\(error)".contains("config.json: inner.y"))
+  }
+
+  @Test func `looking for a field is not reading it`() throws {
+    let reader = try reader(#"{"size":1}"#)
+    #expect(reader.has("size"))
+    #expect(throws: CheckpointError.self) { try reader.finish() }
+  }
+
+  @Test func `a field must have one of the values that are computed, however they are written`() throws {
+    let reader = try reader(#"{"one":1.0,"off":false,"none":{},"name":"b","on":true}"#)
+    try reader.require("one", isOneOf: [1], effect: "")
+    try reader.require("off", isOneOf: [false], effect: "")
+    try reader.require("none", isOneOf: [[:]], effect: "")
+    try reader.require("name", isOneOf: ["a", "b"], effect: "")
+    try reader.require("absent", isOneOf: [], effect: "")
+    let error = try #require(throws: CheckpointError.self) {
+      try reader.require("on", isOneOf: [false], effect: "the sky falls")
+    }
+    #expect(
+      "\(error)" == "unsupported setting: config.json: on: expected false, found true; the sky falls, which is not "
+        + "computed here: use a checkpoint without it")
+    try reader.finish()
+  }
+
   @Test(arguments: ["[]", "1", "", "{"]) func `a document that is no object is refused`(text: String) throws {
     let folder = try TemporaryFolder()
     let path = try folder.write(text, "config.json")

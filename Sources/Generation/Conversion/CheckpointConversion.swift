@@ -30,6 +30,8 @@ public struct CheckpointConversion {
   /// - Parameter format: nil keeps types of 16 and 32 bits; 8-bit numbers and blocks become bf16.
   /// - Throws: `CheckpointError` where a tensor cannot be read.
   public init(_ network: PublishedNetwork, format: StorageFormat?) throws {
+    try network.requireSupported()
+    try Self.requireWritable(network)
     self.network = network
     self.format = format
     let scope = network.scope()
@@ -37,6 +39,14 @@ public struct CheckpointConversion {
       guard let shape = scope.shape(of: name), let parts = try Self.weights(name, scope, shape) else { return nil }
       return ConvertedParameter(name, shape, parts: parts, wanted: format)
     }
+  }
+
+  /// A configuration that is written has no place for a scaling of positions that is stored as a tensor.
+  private static func requireWritable(_ network: PublishedNetwork) throws(CheckpointError) {
+    guard network.names.network == .llama, case .each = try network.llamaConfiguration().rotaryScaling else { return }
+    throw .unsupportedSetting(
+      file: network.checkpoint.path, key: "rope_freqs.weight", effect: "each turn of positions has a scale of its own",
+      expected: "none in a file to convert", found: "factors")
   }
 
   /// How names of files end that hold the format.

@@ -73,13 +73,22 @@ public struct FolderConversion {
     "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
   ]
 
-  /// The name and the defaults of the checkpoint, where it has such; the paths in its description are not those of the result.
+  /// The name and the defaults of the checkpoint, where it has such; the paths in its description are not those of the result, and
+  /// the scheduler's configuration is not in it.
   private func writeDescription(to path: String) throws {
-    let source = model.root + "/model.json"
-    guard let data = FileManager.default.contents(atPath: source),
+    var kept: [String: Any] = [:]
+    if let data = FileManager.default.contents(atPath: model.root + "/model.json"),
       let object = try JSONSerialization.jsonObject(with: data) as? [String: Any]
-    else { return }
-    let kept = object.filter { ["name", "defaults"].contains($0.key) }
+    {
+      kept = object.filter { ["name", "defaults"].contains($0.key) }
+    }
+    if model.defaults.flowShiftSource != nil {
+      var defaults = kept["defaults"] as? [String: Any] ?? [:]
+      defaults["flow_shift"] = Double(model.defaults.flowShift)
+      defaults["flow_reverse"] = model.defaults.flowReverse
+      kept["defaults"] = defaults
+    }
+    if kept.isEmpty && !FileSystem.isFile(model.root + "/model.json") { return }
     let text = try JSONSerialization.data(
       withJSONObject: kept, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
     try FileSystem.write([UInt8](text), to: path)

@@ -179,13 +179,7 @@ extension PlanWalk {
     FlowMatchScheduler(steps: request.steps, shift: request.flowShift, reverse: request.flowReverse)
   }
 
-  private var latentShape: Shape {
-    let (c, request) = (networks.decoderConfiguration, request)
-    return [
-      1, transformer.configuration.inputChannels, (request.frames - 1) / c.timeCompression + 1,
-      request.roundedHeight / c.spatialCompression, request.roundedWidth / c.spatialCompression,
-    ]
-  }
+  private var latentShape: Shape { networks.fit.latentShape(request) }
 
   private var sampler: Sampler {
     Sampler(transformer, in: ranks.context(contexts.transformer), halves: halves)

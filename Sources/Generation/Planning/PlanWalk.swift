@@ -121,7 +121,7 @@ struct PlanWalk {
     streaming?.register(loaded.weights)
     end(.loadDecoder)
     begin()
-    for shape in LatentColorMap.randomShapes(networks.decoderConfiguration) { try decodeWhole(shape) }
+    for shape in LatentColorMap.randomShapes(networks.fit.autoencoder) { try decodeWhole(shape) }
     end(.fitPreviews)
   }
 

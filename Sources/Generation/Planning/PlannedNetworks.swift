@@ -32,13 +32,14 @@ struct PlannedNetworks {
   let transformer: PlannedNetwork<HunyuanVideoTransformer>
   private let encoder: PlannedNetwork<PromptEncoder>
   private let decoder: PlannedNetwork<VideoDecoder>
-  let decoderConfiguration: AutoencoderConfiguration
+  let fit: ModelFit
   /// What building each took.
   let seconds: [GenerationStage: Double]
 
   init(_ model: ModelFolder, on backends: PlanningBackends) throws {
     self.model = model
     let clock = ContinuousClock()
+    fit = try ModelFit(model)
     let start = clock.now
     encoder = try Self.encoder(
       model, ForwardContext(backend: backends.textEncoders), Self.keeping(on: backends.textEncoders))
@@ -51,7 +52,6 @@ struct PlannedNetworks {
       .loadTransformer: encoded.duration(to: transformed) / .seconds(1),
       .loadDecoder: transformed.duration(to: clock.now) / .seconds(1),
     ]
-    decoderConfiguration = decoder.network.configuration
   }
 
   private static func keeping(on backend: any PlanningBackend) -> WeightAdoption {

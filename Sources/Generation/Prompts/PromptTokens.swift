@@ -23,6 +23,18 @@ public struct PromptTokenizer: Sendable {
     llama = try LlamaTokenizer(folder: model.tokenizer)
     clip = try CLIPTokenizer(folder: model.tokenizer2)
     defaults = model.defaults
+    let templates = [
+      ("crop_start", defaults.videoTemplate, defaults.statedPrefixes.video),
+      ("crop_start_image", defaults.imageTemplate, defaults.statedPrefixes.image),
+    ]
+    for (key, template, stated) in templates {
+      let count = template.prefixCount(with: llama)
+      guard let stated, stated != count else { continue }
+      throw RequestError(
+        "template is not as long as stated", at: "\(model.root)/model.json: \(key)",
+        expected: "\(count), the template's tokens before the prompt", found: "\(stated)",
+        remedy: "correct it, or leave it out")
+    }
   }
 
   /// Rows that the embedding tables of both encoders must have.

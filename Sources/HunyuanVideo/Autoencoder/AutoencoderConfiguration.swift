@@ -27,7 +27,8 @@ public struct AutoencoderConfiguration: Sendable, Hashable {
 
   public init() {}
 
-  /// - Throws: `CheckpointError` for a field of the wrong type and for sizes that the decoder cannot have.
+  /// - Throws: `CheckpointError` for a field of the wrong type, for sizes that the decoder cannot have, and for fields that it
+  ///   does not compute or that nobody knows.
   public init(
     _ reader: ConfigurationReader, defaults: AutoencoderConfiguration = .hunyuanVideo
   ) throws(CheckpointError) {
@@ -47,8 +48,9 @@ public struct AutoencoderConfiguration: Sendable, Hashable {
     tileFrames = try reader.positiveInt("sample_tsize", default: tileFrames)
     try reader.require("act_fn", equals: "silu")
     // The arithmetic of sizes and lengths (multiples of 16, 4n+1) is that of the published autoencoder.
+    let timeField = reader.has("time_compression_ratio") ? "time_compression_ratio" : "temporal_compression_ratio"
     for (field, found, expected) in [
-      ("spatial_compression_ratio", spatialCompression, 8), ("time_compression_ratio", timeCompression, 4),
+      ("spatial_compression_ratio", spatialCompression, 8), (timeField, timeCompression, 4),
     ] {
       try reader.require(field, found == expected, "\(expected)", "\(found)")
     }
@@ -60,6 +62,28 @@ public struct AutoencoderConfiguration: Sendable, Hashable {
       "sample_size", tileSize % (4 * spatialCompression) == 0, "a multiple of \(4 * spatialCompression)", "\(tileSize)")
     try reader.require(
       "sample_tsize", tileFrames % (4 * timeCompression) == 0, "a multiple of \(4 * timeCompression)", "\(tileFrames)")
+    try Self.refuseOthers(reader)
+  }
+
+  /// Refuses what other autoencoders have.
+  private static func refuseOthers(_ reader: ConfigurationReader) throws(CheckpointError) {
+    try reader.require(
+      "_class_name", isOneOf: ["AutoencoderKLCausal3D", "AutoencoderKLHunyuanVideo"],
+      effect: "this is another autoencoder")
+    try reader.require("shift_factor", isOneOf: [0], effect: "latents are shifted before decoding")
+    for key in ["latents_mean", "latents_std"] {
+      try reader.require(key, isOneOf: [], effect: "each channel of the latents is scaled by itself")
+    }
+    for (key, effect) in [
+      ("use_post_quant_conv", "latents are decoded without a first convolution"),
+      ("mid_block_causal_attn", "attention of the middle sees later frames"),
+    ] { try reader.require(key, isOneOf: [true], effect: effect) }
+    for kind in try reader.strings("up_block_types", default: [])
+    where !["UpDecoderBlockCausal3D", "HunyuanVideoUpBlock3D"].contains(kind) {
+      try reader.require("up_block_types", isOneOf: [], effect: "the decoder has blocks of other kinds")
+    }
+    reader.ignore(InertSettings.ofAutoencoders)
+    try reader.finish()
   }
 
   /// How the decoder's block `index` enlarges its result: space in the first blocks, time in the last before the end.

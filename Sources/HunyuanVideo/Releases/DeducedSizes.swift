@@ -47,6 +47,22 @@ extension LlamaConfiguration {
     let hasNotes = checkpoint.metadata["llama.attention.head_count"] != nil
     self.init(deducedFrom: WeightScope(checkpoint, keys: names.keys), assumesHeads: !hasNotes)
     if hasNotes { try read(notes: checkpoint.metadata, of: checkpoint.path) }
+    try readFrequencyFactors(of: checkpoint)
+  }
+
+  /// llama.cpp writes LLaMA 3.1's scaling as a tensor, a factor for each pair of channels.
+  private mutating func readFrequencyFactors(of checkpoint: Checkpoint) throws(CheckpointError) {
+    let key = "rope_freqs.weight"
+    guard let stored = checkpoint[key] else { return }
+    let count = headDimension / 2
+    guard stored.dtype == .float32, stored.shape == [count] else {
+      throw .wrongShape(file: stored.file, key: key, expected: [count], found: stored.shape)
+    }
+    let factors = stored.tensor.floats()
+    guard factors.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+      throw .invalidConfiguration(file: stored.file, key: key, expected: "positive numbers", found: "others")
+    }
+    if factors.contains(where: { $0 != 1 }) { rotaryScaling = .each(factors) }
   }
 
   /// - Parameter assumesHeads: whether heads are taken to be LLaMA-3's of 128.

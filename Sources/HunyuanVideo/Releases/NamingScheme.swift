@@ -13,6 +13,16 @@ public enum NetworkKind: String, Sendable, CaseIterable {
     case .clip: "CLIP text model"
     }
   }
+
+  /// The flag that names a file of it.
+  public var flag: String {
+    switch self {
+    case .transformer: "--dit-weight"
+    case .autoencoder: "--vae-path"
+    case .llama: "--text-encoder-path"
+    case .clip: "--text-encoder-2-path"
+    }
+  }
 }
 
 /// What a release calls the tensors of one network.
@@ -25,9 +35,9 @@ public struct NamingScheme: Sendable {
   var alternatesHeadHalves: Bool { name == "llama.cpp" }
 
   /// Recognizes the network that a checkpoint holds by tensors that no other network and no other release has.
-  /// - Returns: nil for a checkpoint of something else.
+  /// - Returns: nil for a checkpoint of something else, though it may have these tensors among others.
   public init?(of checkpoint: Checkpoint) {
-    guard let scheme = NamingScheme.recognized(checkpoint) else { return nil }
+    guard OtherNetwork(of: checkpoint) == nil, let scheme = NamingScheme.recognized(checkpoint) else { return nil }
     self = scheme
   }
 

@@ -9,13 +9,20 @@ public struct PublishedNetwork: Sendable {
   public let configuration: ConfigurationReader?
 
   /// Recognizes what a checkpoint holds.
-  /// - Throws: `CheckpointError` where that is no network, or `config.json` cannot be read.
+  /// - Throws: `CheckpointError` where that is no network that is read, or `config.json` cannot be read.
   public init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+    try self.init(checkpoint, wanted: NetworkKind.allCases.map(\.title).joined(separator: ", "))
+  }
+
+  private init(_ checkpoint: Checkpoint, wanted: String) throws(CheckpointError) {
     guard let names = NamingScheme(of: checkpoint) else {
+      if let other = OtherNetwork(of: checkpoint) {
+        throw .otherNetwork(file: checkpoint.path, expected: wanted, found: other.title, remedy: other.remedy)
+      }
       let example = checkpoint.tensors.first.map { ", the first \($0.name)" } ?? ""
       throw .unrecognized(
-        file: checkpoint.path, expected: NetworkKind.allCases.map(\.title).joined(separator: ", "),
-        found: "\(checkpoint.tensors.count) tensors of none of these\(example)")
+        file: checkpoint.path, expected: wanted, found: "\(checkpoint.tensors.count) tensors of none of these\(example)"
+      )
     }
     self.names = names
     configuration = try PublishedNetwork.configuration(beside: checkpoint, of: names.network)
@@ -32,10 +39,13 @@ public struct PublishedNetwork: Sendable {
   /// A checkpoint that must hold a certain network.
   /// - Throws: `CheckpointError` where it holds another one.
   public init(_ checkpoint: Checkpoint, at path: String, expecting kind: NetworkKind) throws(CheckpointError) {
-    try self.init(checkpoint)
+    try self.init(checkpoint, wanted: kind.title)
     if names.network != kind {
-      throw .unrecognized(file: path, expected: kind.title, found: "a \(names.network.title)")
+      throw .otherNetwork(
+        file: path, expected: kind.title, found: "a \(names.network.title)",
+        remedy: "name it with \(names.network.flag), and another file with \(kind.flag)")
     }
+    try requireSupported()
   }
 
   /// The root of the network's parameters.
@@ -52,15 +62,22 @@ public struct PublishedNetwork: Sendable {
     let path = FileSystem.folder(of: file) + "/config.json"
     guard FileSystem.isFile(path) else { return nil }
     let reader = try ConfigurationReader(contentsOf: path)
-    let text = try reader.object("text_config") ?? reader
-    let describes =
-      switch kind {
-      case .transformer: reader.has("heads_num") || reader.has("attention_head_dim")
-      case .autoencoder: reader.has("block_out_channels")
-      case .llama: text.has("rms_norm_eps") || text.has("num_key_value_heads")
-      case .clip: text.has("layer_norm_eps") || text.has("max_position_embeddings")
-      }
-    return describes ? reader : nil
+    let described = NetworkKind.allCases.filter { describes(reader, $0) }
+    // A file that tells of nothing is this network's: what it says must not be passed over.
+    let isOthers = !described.isEmpty || reader.text(of: "model_type") != nil || reader.text(of: "_class_name") != nil
+    return described.contains(kind) || !isOthers ? reader : nil
+  }
+
+  /// Whether a configuration has the fields of a network.
+  private static func describes(_ reader: ConfigurationReader, _ kind: NetworkKind) -> Bool {
+    let text = (try? reader.object("text_config")) ?? reader
+    let isLlama = text.has("rms_norm_eps") || text.has("num_key_value_heads")
+    return switch kind {
+    case .transformer: reader.has("heads_num") || reader.has("attention_head_dim")
+    case .autoencoder: reader.has("block_out_channels")
+    case .llama: isLlama
+    case .clip: text.has("layer_norm_eps") || text.has("max_position_embeddings") && !isLlama
+    }
   }
 
   /// A language model as llama.cpp exports it, with the rows of queries and keys in the order that it was trained in.
@@ -69,7 +86,9 @@ public struct PublishedNetwork: Sendable {
   ) throws(CheckpointError) -> Checkpoint {
     let deduced = try LlamaConfiguration(of: checkpoint, names)
     var sizes = deduced
-    if let configuration { sizes = try LlamaConfiguration(configuration, defaults: deduced) }
+    if let configuration {
+      sizes = try LlamaConfiguration(configuration, defaults: deduced, notes: hasNotes(checkpoint))
+    }
     guard let sizes else {
       throw .invalidConfiguration(
         file: checkpoint.path, key: "num_attention_heads",
@@ -80,6 +99,11 @@ public struct PublishedNetwork: Sendable {
       if tensor.name.hasSuffix(".attn_k.weight") { return try tensor.separatingHalves(heads: sizes.keyValueHeadCount) }
       return tensor
     }
+  }
+
+  /// Whether a file has notes on what its tensors do not tell.
+  private static func hasNotes(_ checkpoint: Checkpoint) -> Bool {
+    checkpoint.metadata["llama.attention.head_count"] != nil
   }
 
   private func undetermined(_ field: String, _ expected: String) -> CheckpointError {
@@ -120,7 +144,9 @@ extension PublishedNetwork {
   public func llamaConfiguration() throws(CheckpointError) -> LlamaConfiguration {
     let deduced = try LlamaConfiguration(of: checkpoint, names)
     if let deduced { try require([deduced.hiddenSize, deduced.mlpHiddenSize, deduced.vocabularySize]) }
-    if let configuration { return try LlamaConfiguration(configuration, defaults: deduced) }
+    if let configuration {
+      return try LlamaConfiguration(configuration, defaults: deduced, notes: Self.hasNotes(checkpoint))
+    }
     if let deduced { return deduced }
     throw undetermined("num_attention_heads", "the number of heads")
   }

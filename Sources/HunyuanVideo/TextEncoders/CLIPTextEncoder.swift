@@ -23,11 +23,13 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   }
 
   /// - Parameter defaults: The sizes that the tensors tell.
-  /// - Throws: `CheckpointError` for missing fields, wrong types and another activation than quick-GELU.
+  /// - Throws: `CheckpointError` for missing fields, wrong types, another activation than quick-GELU and fields that nobody
+  ///   knows.
   public init(
     _ root: ConfigurationReader, defaults: CLIPTextConfiguration? = nil
   ) throws(CheckpointError) {
-    let reader = try root.object("text_config") ?? root
+    let text = try root.object("text_config")
+    let reader = text ?? root
     hiddenSize = try reader.positiveInt("hidden_size", default: defaults?.hiddenSize)
     layerCount = try reader.positiveInt("num_hidden_layers", default: defaults?.layerCount)
     headCount = try reader.positiveInt("num_attention_heads", default: defaults?.headCount)
@@ -39,6 +41,32 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
     try reader.require(
       "num_attention_heads", hiddenSize % headCount == 0, "a divisor of hidden_size \(hiddenSize)", "\(headCount)")
     try reader.require("hidden_act", equals: "quick_gelu")
+    try reader.require(
+      "model_type", isOneOf: ["clip", "clip_text_model"], effect: "this is another text model")
+    for (key, effect) in [
+      ("quantization_config", "weights are quantized in a way that the file's tensors do not tell"),
+      ("pruned_heads", "some heads are cut out of the weights"),
+    ] { try reader.require(key, isOneOf: [[:]], effect: effect) }
+    reader.ignore(
+      InertSettings.ofTransformers + [
+        InertSettings(["projection_dim"], because: "the projection is not read"),
+        InertSettings(["bos_token_id", "pad_token_id"], because: "the tokenizer has the tokens"),
+      ])
+    try reader.finish()
+    if text != nil { try Self.checkAround(reader, root) }
+  }
+
+  /// Checks what surrounds the text model of a full configuration. Older files have some of its fields twice, of which the
+  /// library takes the second (`text_config_dict`).
+  private static func checkAround(_ text: ConfigurationReader, _ root: ConfigurationReader) throws(CheckpointError) {
+    for key in try root.object("text_config_dict")?.keys ?? [] {
+      let again = try root.object("text_config_dict")
+      try root.require(
+        "text_config_dict", again?.agrees(with: text, on: key) ?? true,
+        "\(key) \(text.text(of: key) ?? "null") as text_config has it", again?.text(of: key) ?? "null")
+    }
+    root.ignore(InertSettings.ofPictures + InertSettings.ofTransformers)
+    try root.finish()
   }
 }
 

@@ -3,84 +3,6 @@ public import Layers
 public import TensorCore
 public import TensorOps
 
-/// The sizes of a LLaMA language model, from its `config.json`.
-public struct LlamaConfiguration: Sendable, Hashable {
-  public var hiddenSize: Int
-  public var layerCount: Int
-  public var headCount: Int
-  public var keyValueHeadCount: Int
-  public var headDimension: Int
-  public var mlpHiddenSize: Int
-  public var vocabularySize: Int
-  public var normEpsilon: Float
-  public var rotaryTheta: Float
-
-  /// LLaMA-3-8B, the language model of the published text encoder.
-  public static let llama3Of8Billion = LlamaConfiguration(
-    hiddenSize: 4096, layerCount: 32, headCount: 32, keyValueHeadCount: 8, headDimension: 128, mlpHiddenSize: 14336,
-    vocabularySize: 128_320, normEpsilon: 1e-5, rotaryTheta: 500_000)
-
-  private init(
-    hiddenSize: Int, layerCount: Int, headCount: Int, keyValueHeadCount: Int, headDimension: Int, mlpHiddenSize: Int,
-    vocabularySize: Int, normEpsilon: Float, rotaryTheta: Float
-  ) {
-    self.hiddenSize = hiddenSize
-    self.layerCount = layerCount
-    self.headCount = headCount
-    self.keyValueHeadCount = keyValueHeadCount
-    self.headDimension = headDimension
-    self.mlpHiddenSize = mlpHiddenSize
-    self.vocabularySize = vocabularySize
-    self.normEpsilon = normEpsilon
-    self.rotaryTheta = rotaryTheta
-  }
-
-  /// - Parameter defaults: The sizes that the tensors tell; a full LLaVA configuration writes few down.
-  /// - Throws: `CheckpointError` for missing fields, wrong types and variants that the encoder does not compute.
-  public init(
-    _ root: ConfigurationReader, defaults: LlamaConfiguration? = nil
-  ) throws(CheckpointError) {
-    let reader = try root.object("text_config") ?? root
-    hiddenSize = try reader.positiveInt("hidden_size", default: defaults?.hiddenSize)
-    layerCount = try reader.positiveInt("num_hidden_layers", default: defaults?.layerCount)
-    headCount = try reader.positiveInt("num_attention_heads", default: defaults?.headCount)
-    keyValueHeadCount = try reader.positiveInt(
-      "num_key_value_heads", default: defaults?.keyValueHeadCount ?? headCount)
-    headDimension = try reader.positiveInt("head_dim", default: max(hiddenSize / headCount, 1))
-    mlpHiddenSize = try reader.positiveInt("intermediate_size", default: defaults?.mlpHiddenSize)
-    vocabularySize = try reader.positiveInt("vocab_size", default: defaults?.vocabularySize)
-    normEpsilon = Float(try reader.positiveDouble("rms_norm_eps", default: 1e-5))
-    rotaryTheta = Float(try reader.positiveDouble("rope_theta", default: 500_000))
-    try reader.require(
-      "num_key_value_heads", headCount % keyValueHeadCount == 0, "a divisor of \(headCount)", "\(keyValueHeadCount)")
-    try reader.require("head_dim", headDimension % 2 == 0, "an even number", "\(headDimension)")
-    try reader.require("hidden_act", equals: "silu")
-    try reader.require("rope_scaling", !reader.has("rope_scaling"), "null", "a scaling rule")
-    for field in ["attention_bias", "mlp_bias"] {
-      try reader.require(field, !(reader.bool(field, default: false)), "false", "true")
-    }
-  }
-
-  /// The text of a `config.json` with these sizes.
-  public var fields: String {
-    """
-    {
-      "head_dim": \(headDimension),
-      "hidden_act": "silu",
-      "hidden_size": \(hiddenSize),
-      "intermediate_size": \(mlpHiddenSize),
-      "num_attention_heads": \(headCount),
-      "num_hidden_layers": \(layerCount),
-      "num_key_value_heads": \(keyValueHeadCount),
-      "rms_norm_eps": \(normEpsilon),
-      "rope_theta": \(rotaryTheta),
-      "vocab_size": \(vocabularySize)
-    }
-
-    """
-  }
-}
-
 /// One decoder layer: grouped-query attention and a gated MLP, each behind an RMS normalization.
 struct LlamaLayer: Sendable {
   private let inputNorm: RMSNorm
@@ -177,8 +99,7 @@ public struct LlamaTextEncoder: Sendable {
     _ ids: Tensor, validCounts: [Int]? = nil, in context: ForwardContext,
     observe: (Int, Tensor) throws(BackendError) -> Void = { (_: Int, _: Tensor) throws(BackendError) in }
   ) throws(BackendError) -> Tensor {
-    let rotary = RotaryTable.sequence(
-      ids.shape[1], dimension: configuration.headDimension, theta: configuration.rotaryTheta)
+    let rotary = RotaryTable.sequence(ids.shape[1], frequencies: configuration.rotaryFrequencies)
     let mask = AttentionMask(causalBlock: 1, validKeys: validCounts)
     var x = try context.backend.embedding(ids, table: embedding)
     try observe(0, x)

@@ -39,7 +39,8 @@ public struct TransformerConfiguration: Sendable, Hashable {
   public init(hasGuidanceEmbedding: Bool = true) { self.hasGuidanceEmbedding = hasGuidanceEmbedding }
 
   /// Reads Tencent's field names, or diffusers'; fields that are absent keep the given sizes.
-  /// - Throws: `CheckpointError` for a field of the wrong type and for sizes that contradict each other.
+  /// - Throws: `CheckpointError` for a field of the wrong type, for sizes that contradict each other, and for fields that the
+  ///   network does not compute or that nobody knows.
   public init(
     _ reader: ConfigurationReader, defaults: TransformerConfiguration = .hyvideoT2Distilled
   ) throws(CheckpointError) {
@@ -56,12 +57,35 @@ public struct TransformerConfiguration: Sendable, Hashable {
         && rotaryDimensions.reduce(0, +) == headDimension,
       "three even numbers with the sum \(headDimension)", "\(rotaryDimensions)")
     try reader.require("patch_size", patchSize.count == 3, "three numbers", "\(patchSize)")
-    try reader.require("mlp_act_type", equals: "gelu_tanh")
-    try reader.require("qk_norm_type", equals: "rms")
-    try reader.require("text_projection", equals: "single_refiner")
-    for field in isDiffusers ? [] : ["qkv_bias", "qk_norm"] {
-      try reader.require(field, reader.bool(field, default: true), "true", "false")
+    try refuseOthers(reader, isDiffusers: isDiffusers)
+  }
+
+  /// Refuses what other transformers of these names have.
+  private func refuseOthers(_ reader: ConfigurationReader, isDiffusers: Bool) throws(CheckpointError) {
+    try reader.require(
+      "_class_name", isOneOf: ["HYVideoDiffusionTransformer", "HunyuanVideoTransformer3DModel"],
+      effect: "this is another transformer")
+    for key in ["image_condition_type", "i2v_condition_type"] {
+      try reader.require(key, isOneOf: [], effect: "this network makes videos from a picture (image to video)")
     }
+    try reader.require(
+      "quantization_config", isOneOf: [], effect: "weights are quantized in a way that the file's tensors do not tell")
+    if isDiffusers {
+      try reader.require("qk_norm", equals: "rms_norm")
+    } else {
+      try reader.require("mlp_act_type", equals: "gelu_tanh")
+      try reader.require("qk_norm_type", equals: "rms")
+      try reader.require("text_projection", equals: "single_refiner")
+      for field in ["qkv_bias", "qk_norm"] {
+        try reader.require(field, reader.bool(field, default: true), "true", "false")
+      }
+      try reader.require("use_attention_mask", isOneOf: [true], effect: "the padding of prompts is looked at")
+      for key in ["concat_condition", "glyph_byT5_v2", "use_cond_type_embedding", "use_meanflow"] {
+        try reader.require(key, isOneOf: [false], effect: "this is a network of HunyuanVideo-1.5")
+      }
+    }
+    reader.ignore(InertSettings.ofDiffusionModels)
+    try reader.finish()
   }
 
   private mutating func readTencentFields(_ reader: ConfigurationReader) throws(CheckpointError) {
@@ -97,7 +121,5 @@ public struct TransformerConfiguration: Sendable, Hashable {
     hasGuidanceEmbedding = try reader.bool("guidance_embeds", default: hasGuidanceEmbedding)
     textChannels = try reader.positiveInt("text_embed_dim", default: textChannels)
     pooledTextChannels = try reader.positiveInt("pooled_projection_dim", default: pooledTextChannels)
-    try reader.require("qk_norm", equals: "rms_norm")
-    try reader.require("image_condition_type", !reader.has("image_condition_type"), "null", "a kind of image input")
   }
 }
