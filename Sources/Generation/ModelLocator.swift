@@ -80,7 +80,7 @@ public struct ModelLocator {
 // MARK: Files
 
 extension ModelLocator {
-  private static let weightTypes = ["safetensors", "pt", "pth", "bin", "gguf"]
+  private static let weightTypes = ["safetensors", "sft", "pt", "pth", "ckpt", "bin", "gguf"]
 
   /// The weights at a path: the path itself for a file and for a folder of shards, else the one file in the folder that
   /// holds the wanted network.
@@ -94,7 +94,7 @@ extension ModelLocator {
     if names.contains(where: { $0.hasSuffix(".safetensors.index.json") }) { return path }
     var files = names.filter { weightTypes.contains(Self.split($0).type.lowercased()) }
     // A release has the same weights in several formats; the one that is read fastest counts.
-    let safe = files.filter { $0.hasSuffix(".safetensors") }
+    let safe = files.filter { $0.hasSuffix(".safetensors") || $0.hasSuffix(".sft") }
     if !safe.isEmpty { files = safe }
     if safe.count > 1 && safe.allSatisfy({ $0.contains("-of-") }) { return path }
     let published = ["mp_rank_00_model_states", "pytorch_model"].flatMap { stem in
