@@ -102,7 +102,9 @@ public struct RandomTensors: Sendable, RandomNumberGenerator {
     for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: next()) }
     let halves: [Int]
     switch format {
-    case .q40, .q50, .q80: halves = [0]
+    case .q40, .q50, .q80, .iq4NL, .iq4XS: halves = [0]
+    case .q2K: halves = [80, 82]
+    case .q3K: halves = [108]
     case .q41, .q51, .q4K, .q5K: halves = [0, 2]
     case .q6K: halves = [208]
     }

@@ -12,12 +12,15 @@ public struct Checkpoint: Sendable {
   public let metadata: [String: String]
   private let positions: [String: Int]
   private let scales: ScaleTable
+  /// What stands under names of weights and is no tensor: what would make it.
+  private let opaqueEntries: [String: String]
 
   /// Opens a safetensors, PyTorch or GGUF file, or a folder with one. A folder with an index
   /// (`*.safetensors.index.json`) holds the shards that it names, no others; without one, all its safetensors files;
   /// without any, its one PyTorch or GGUF file.
   ///
-  /// Factors of 8-bit weights are no tensors of the checkpoint: `WeightScope` joins them to their weights.
+  /// Factors of 8-bit weights are no tensors of the checkpoint: `WeightScope` joins them to their weights. Names are the
+  /// network's own, without those of wrappers that it was trained in (`module.`, `_orig_mod.`).
   /// - Parameter loadKey: The key of the weights in PyTorch files; see `PyTorchFile`.
   /// - Throws: `CheckpointError` for files that are absent, lie about their contents, contradict their index or hold a
   ///   name twice.
@@ -36,7 +39,9 @@ public struct Checkpoint: Sendable {
     if indices.count > 1 { throw .ambiguous(folder: folder, candidates: indices) }
     let index: ShardIndex? =
       if let name = indices.first { try ShardIndex(contentsOf: FileSystem.join(folder, name)) } else { nil }
-    var shards = try index?.shards(inFolder: names, folder) ?? names.filter { $0.hasSuffix(".safetensors") }
+    var shards =
+      try index?.shards(inFolder: names, folder)
+      ?? names.filter { name in CheckpointFormat.safetensorsSuffixes.contains { name.hasSuffix($0) } }
     if shards.isEmpty {
       shards = names.filter { name in CheckpointFormat.otherSuffixes.contains { name.hasSuffix($0) } }
       if shards.count > 1 { throw .ambiguous(folder: folder, candidates: shards) }
@@ -56,9 +61,14 @@ public struct Checkpoint: Sendable {
     var metadata: [String: String] = [:]
     for file in files { metadata.merge(file.metadata) { $1 } }
     var scales = ScaleTable()
-    let tensors = try scales.take(from: files.flatMap(\.tensors))
+    let stored = try WrapperNames.removed(from: files.flatMap(\.tensors))
+    try ForeignQuantization.refuse(stored)
+    let tensors = try scales.take(from: stored)
     if files.count == 1 { try ScaleMap.add(to: &scales, of: files[0], tensors) }
-    try self.init(path: path, files: files.map(\.path), tensors: tensors, metadata: metadata, scales: scales)
+    var opaque: [String: String] = [:]
+    for file in files { opaque.merge(file.opaqueEntries.map { (WrapperNames.bare($0), $1) }) { $1 } }
+    try self.init(
+      path: path, files: files.map(\.path), tensors: tensors, metadata: metadata, scales: scales, opaqueEntries: opaque)
   }
 
   /// A checkpoint of tensors in memory.
@@ -80,7 +90,8 @@ public struct Checkpoint: Sendable {
   }
 
   private init(
-    path: String, files: [String], tensors: [CheckpointTensor], metadata: [String: String], scales: ScaleTable
+    path: String, files: [String], tensors: [CheckpointTensor], metadata: [String: String], scales: ScaleTable,
+    opaqueEntries: [String: String] = [:]
   ) throws(CheckpointError) {
     var positions = [String: Int](minimumCapacity: tensors.count)
     for (position, tensor) in tensors.enumerated() {
@@ -94,6 +105,7 @@ public struct Checkpoint: Sendable {
     self.metadata = metadata
     self.positions = positions
     self.scales = scales
+    self.opaqueEntries = opaqueEntries
   }
 
   /// The tensor with a name.
@@ -116,8 +128,12 @@ public struct Checkpoint: Sendable {
   ) throws(CheckpointError) -> Checkpoint {
     var mapped: [CheckpointTensor] = []
     for tensor in tensors { mapped.append(try transform(tensor)) }
-    return try Checkpoint(path: path, files: files, tensors: mapped, metadata: metadata, scales: scales)
+    return try Checkpoint(
+      path: path, files: files, tensors: mapped, metadata: metadata, scales: scales, opaqueEntries: opaqueEntries)
   }
+
+  /// What would make the value that a file has in the place of a tensor; nil where it has none.
+  func kindOfOpaqueEntry(_ name: String) -> String? { opaqueEntries[name] }
 
   /// A tensor as a parameter: in its stored type, with its factors where the checkpoint has any.
   /// - Throws: `CheckpointError.missingScale` for 8-bit numbers without the factors that the checkpoint says they have;

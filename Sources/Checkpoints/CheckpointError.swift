@@ -10,10 +10,20 @@ public enum CheckpointError: Error, Sendable, Equatable {
   case malformed(file: String, place: String, expected: String, found: String)
   /// The file is of a kind that is not read.
   case unsupportedFormat(file: String, found: String, remedy: String)
-  /// A tensor has an element type that is not read.
-  case unsupportedType(file: String, key: String, expected: String, found: String)
+  /// A tensor has an element type that is not read; `remedy` says what to take instead.
+  case unsupportedType(file: String, key: String, expected: String, found: String, remedy: String)
   /// A pickle asks for something that is no part of weights. Nothing of it was executed.
   case refused(file: String, place: String, found: String)
+  /// A pickle names something that would run where the file is loaded with Python. Nothing of it was executed.
+  case wouldRun(file: String, place: String, name: String)
+  /// A weight is needed where the file has the value of something that is not read.
+  case opaqueWeight(file: String, key: String, kind: String)
+  /// The file is whole, and its weights are quantized in a format that is not read.
+  case unsupportedQuantization(file: String, key: String, expected: String, found: String)
+  /// A file holds one parameter under two names.
+  case sameParameter(file: String, key: String, stored: [String])
+  /// A text is not in the encoding that its format has.
+  case wrongEncoding(file: String, expected: String, found: String)
   /// A PyTorch file has no weights under a key, or under those that are tried; `found` are keys of dictionaries in it.
   case missingLoadKey(file: String, key: String, found: [String])
   /// 8-bit weights come without the factors that the file says they have.
@@ -65,7 +75,24 @@ extension CheckpointError: CustomStringConvertible {
       "unsupported file: \(file.oneLine): expected safetensors, PyTorch or GGUF weights, found \(found); \(remedy)"
     case .refused(let file, let place, let found):
       "refused file: \(file.oneLine): \(place.oneLine): expected tensors, ordered dictionaries and plain values, "
-        + "found \(found); nothing was executed, but do not trust this file: get the weights from their publisher"
+        + "found \(found); nothing was executed: save the weights alone (torch.save(model.state_dict(), PATH)), or get "
+        + "them from their publisher"
+    case .wouldRun(let file, let place, let name):
+      "refused file: \(file.oneLine): \(place.oneLine): expected tensors and plain values, found \(name.oneLine), which "
+        + "Python would run when it loads this file; nothing was executed: save the weights alone "
+        + "(torch.save(model.state_dict(), PATH)), or get them from their publisher"
+    case .opaqueWeight(let file, let key, let kind):
+      "unreadable weight: \(file.oneLine): \(key.oneLine): expected a dense tensor, found a value of \(kind.oneLine); "
+        + "save plain tensors (value.dense().dequantize()) under this name"
+    case .unsupportedQuantization(let file, let key, let expected, let found):
+      "unsupported quantization: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found); the file may be "
+        + "whole, but this format is not read: use bf16, 8 bits with a factor for each matrix or row, or GGUF "
+        + "(docs/checkpoints.md)"
+    case .sameParameter(let file, let key, let stored):
+      "duplicate tensor: \(file.oneLine): \(key.oneLine): expected it once, found it as \(stored.summary); "
+        + "save one of them alone"
+    case .wrongEncoding(let file, let expected, let found):
+      "wrong encoding: \(file.oneLine): expected \(expected), found \(found); save the file again as UTF-8"
     case .missingLoadKey(let file, let key, let found):
       "missing key: \(file.oneLine): expected weights under \(key.oneLine), found "
         + (found.isEmpty ? "no dictionary" : found.summary)
@@ -75,9 +102,8 @@ extension CheckpointError: CustomStringConvertible {
     case .missingScale(let file, let key, let reason):
       "missing scale: \(file.oneLine): \(key.oneLine): expected a factor because of \(reason), found none; "
         + "put the release's map of factors beside the file, or download the file again"
-    case .unsupportedType(let file, let key, let expected, let found):
-      "unsupported type: \(file.oneLine): \(key.oneLine): expected one of \(expected), "
-        + "found \(found.oneLine); convert the tensor to one of these"
+    case .unsupportedType(let file, let key, let expected, let found, let remedy):
+      "unsupported type: \(file.oneLine): \(key.oneLine): expected \(expected), found \(found.oneLine); \(remedy)"
     case .missingFile(let path, let reason):
       "missing file: \(path.oneLine): expected \(reason), found none; complete the download or correct the path"
     case .ambiguous(let folder, let candidates):

@@ -8,37 +8,45 @@ protocol CheckpointFile: Sendable {
   var metadata: [String: String] { get }
   /// The size of the file in bytes.
   var byteCount: Int { get }
+  /// What the file holds beside tensors under names of weights: each name, and what would make its value.
+  var opaqueEntries: [String: String] { get }
+}
+
+extension CheckpointFile {
+  var opaqueEntries: [String: String] { [:] }
 }
 
 /// The formats of weight files, told apart by their first bytes.
-enum CheckpointFormat {
+public enum CheckpointFormat: Sendable {
   case safetensors, pytorch, gguf
 
-  /// Names of files in folders that may hold weights, without those that a safetensors index goes with.
-  static let otherSuffixes = [".pt", ".pth", ".bin", ".gguf"]
+  /// Names of files in folders that may hold weights, and of those that a safetensors index goes with.
+  static let otherSuffixes = [".pt", ".pth", ".ckpt", ".bin", ".gguf"]
+  static let safetensorsSuffixes = [".safetensors", ".sft"]
 
   /// Opens a file of whatever format it is.
   /// - Parameter loadKey: The wrapper's key in PyTorch files.
   static func open(_ path: String, loadKey: String?) throws(CheckpointError) -> any CheckpointFile {
-    switch try format(of: path) {
-    case .safetensors: try SafetensorsFile(path: path)
-    case .pytorch: try PyTorchFile(path: path, loadKey: loadKey)
-    case .gguf: try GGUFFile(path: path)
+    let start = try FileStart(of: path)
+    switch start.format {
+    case .safetensors: return try SafetensorsFile(path: path)
+    case .pytorch: return try PyTorchFile(path: path, loadKey: loadKey)
+    case .gguf: return try GGUFFile(path: path)
+    case nil:
+      try start.refuseOthers(path)
+      // Its reader says what is wrong with it.
+      return try SafetensorsFile(path: path)
     }
   }
 
-  private static func format(of path: String) throws(CheckpointError) -> CheckpointFormat {
-    var bytes = [UInt8](repeating: 0, count: 8)
-    let count = try DescriptorFile(reading: path).read(8, into: &bytes, at: 0)
-    let start = bytes.prefix(count)
-    if start.starts(with: "PK".utf8) { return .pytorch }
-    if start.starts(with: "GGUF".utf8) { return .gguf }
-    // A pickle of protocol 2 whose first value is a long number: how PyTorch saved before version 1.6.
-    if start.starts(with: [0x80, 2, 0x8A, 0x0A]) {
-      throw .unsupportedFormat(
-        file: path, found: "a PyTorch file of the format before version 1.6",
-        remedy: "load it with PyTorch and save it again")
-    }
-    return .safetensors
+  /// The format of a file by its contents, whatever its name is.
+  /// - Returns: nil for other files.
+  /// - Throws: `CheckpointError` where it cannot be read, and for what stands in the place of a file: a Git LFS pointer, a
+  ///   web page, nothing.
+  public init?(of path: String) throws(CheckpointError) {
+    let start = try FileStart(of: path)
+    if start.isPlaceholder { try start.refuseOthers(path) }
+    guard let format = start.format else { return nil }
+    self = format
   }
 }

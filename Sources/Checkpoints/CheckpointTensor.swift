@@ -31,6 +31,13 @@ public struct CheckpointTensor: Sendable {
     self.strided = strided
   }
 
+  /// The same elements under another name.
+  func renamed(_ name: String) -> CheckpointTensor {
+    CheckpointTensor(
+      name: name, dtype: dtype, blocks: blocks, shape: shape, file: file, storage: storage, byteOffset: byteOffset,
+      strided: strided)
+  }
+
   /// What elements are stored as: `bfloat16`, `Q4_K`.
   public var typeName: String { blocks?.description ?? dtype.description }
 
@@ -60,6 +67,34 @@ public struct CheckpointTensor: Sendable {
   /// The stored elements as a parameter, without factors.
   var weight: Weight { Weight(name: name, tensor: tensor, encoding: blocks.map { .blocks($0) } ?? .plain) }
 
+  /// The same elements with the extents that they had before a tool of fewer axes joined neighbouring ones, as tools of
+  /// four axes do with convolutions of three dimensions. The order of the elements does not change.
+  /// - Parameter expected: The extents of a convolution's weights, five.
+  /// - Returns: nil where these are other elements, or another order of axes.
+  func unfolded(to expected: Shape) -> CheckpointTensor? {
+    guard expected.rank == 5, shape.rank < 5, shape.count == expected.count, shape.isJoined(from: expected) else {
+      return nil
+    }
+    guard let blocks else {
+      let dense = tensor
+      return CheckpointTensor(
+        name: name, dtype: dtype, shape: expected, file: file, storage: dense.storage,
+        byteOffset: dense.offset * dtype.byteCount)
+    }
+    // A row of the original extents is no whole number of blocks: the few numbers of such a tensor are widened.
+    let stored = tensor
+    let start = stored.offset
+    let count = shape.count
+    let widened = LazyCopy(
+      byteCount: count * DType.float32.byteCount, of: stored.storage, bytes: start..<start + stored.byteCount
+    ) { source, target in
+      guard let from = source.baseAddress, let to = target.baseAddress else { return }
+      blocks.widen(0..<count, of: from, to: to.assumingMemoryBound(to: Float.self))
+    }
+    return CheckpointTensor(
+      name: name, dtype: .float32, shape: expected, file: file, storage: widened, byteOffset: 0)
+  }
+
   /// Undoes the order in which llama.cpp's exports have the rows of query and key projections: of each head, element
   /// `i` of the first half and element `i` of the second half follow each other. The result has the halves apart, as
   /// the model was trained. The rows are copied when they are first touched.
@@ -80,5 +115,19 @@ public struct CheckpointTensor: Sendable {
     return CheckpointTensor(
       name: name, dtype: dtype, blocks: blocks, shape: shape, file: file, storage: stored.storage,
       byteOffset: stored.offset * dtype.byteCount, strided: halves)
+  }
+}
+
+extension Shape {
+  /// Whether these extents are products of neighbouring ones of another shape, in order.
+  fileprivate func isJoined(from other: Shape) -> Bool {
+    if count == 0 { return false }
+    var rest = other.dimensions[...]
+    for extent in dimensions {
+      var product = 1
+      while product < extent, let next = rest.popFirst() { product *= next }
+      if product != extent { return false }
+    }
+    return rest.allSatisfy { $0 == 1 }
   }
 }

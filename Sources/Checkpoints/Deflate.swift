@@ -9,11 +9,11 @@ enum Deflate {
   /// - Parameters:
   ///   - source: The whole stream.
   ///   - byteCount: The size that it has to have.
-  ///   - checksum: Its CRC-32.
+  ///   - checksum: Its CRC-32; nil where there is none.
   ///   - target: Room for `byteCount` bytes; nil to check the stream without keeping it.
   /// - Returns: What is wrong with the stream; nil where nothing is.
   static func inflate(
-    _ source: UnsafeRawBufferPointer, byteCount: Int, checksum: UInt32, into target: UnsafeMutableRawPointer?
+    _ source: UnsafeRawBufferPointer, byteCount: Int, checksum: UInt32?, into target: UnsafeMutableRawPointer?
   ) -> String? {
     var stream = z_stream()
     guard hv_inflate_raw_init(&stream) == Z_OK else { return "no memory to inflate it" }
@@ -46,7 +46,7 @@ enum Deflate {
       if status != Z_OK { return status == Z_BUF_ERROR ? "a stream that ends too early" : "a broken stream" }
     }
     if written != byteCount { return "\(written) bytes instead of \(byteCount)" }
-    if UInt32(truncatingIfNeeded: sum) != checksum { return "another checksum than the directory says" }
+    if let checksum, UInt32(truncatingIfNeeded: sum) != checksum { return "another checksum than the directory says" }
     return nil
   }
 

@@ -36,15 +36,16 @@ enum GGUFType {
 
   private static let table: [UInt32: GGUFType] = [
     0: .plain(.float32), 1: .plain(.float16), 2: .blocks(.q40), 3: .blocks(.q41), 6: .blocks(.q50),
-    7: .blocks(.q51), 8: .blocks(.q80), 12: .blocks(.q4K), 13: .blocks(.q5K), 14: .blocks(.q6K),
+    7: .blocks(.q51), 8: .blocks(.q80), 10: .blocks(.q2K), 11: .blocks(.q3K), 12: .blocks(.q4K),
+    13: .blocks(.q5K), 14: .blocks(.q6K), 20: .blocks(.iq4NL), 23: .blocks(.iq4XS),
     24: .plain(.int8), 25: .plain(.int16), 26: .plain(.int32), 27: .plain(.int64), 28: .plain(.float64),
     30: .plain(.bfloat16),
   ]
 
   private static let refusedNames: [UInt32: String] = [
-    9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
-    20: "IQ4_NL",
-    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+    4: "Q4_2", 5: "Q4_3", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
+    21: "IQ3_S", 22: "IQ2_S", 29: "IQ1_M", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 34: "TQ1_0", 35: "TQ2_0",
+    36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8", 39: "MXFP4", 40: "NVFP4",
   ]
 
   /// The types that weights are read in, for messages.

@@ -23,6 +23,8 @@ struct GGUFHeaderReader {
   /// The smallest description of a tensor, and of a note: an empty name, and little else.
   private static let smallestTensor = 24
   private static let smallestNote = 13
+  private static let otherFile =
+    "take a file of another type of the same release, such as Q4_K_M (docs/checkpoints.md)"
 
   private let file: MappedFile
   private var cursor: ByteCursor
@@ -148,7 +150,8 @@ struct GGUFHeaderReader {
     let number = try cursor.read(UInt32.self, "the type of \(name.oneLine)")
     guard let type = GGUFType(number: number) else {
       throw .unsupportedType(
-        file: file.path, key: name, expected: GGUFType.names, found: GGUFType.name(of: number))
+        file: file.path, key: name, expected: "one of \(GGUFType.names)", found: GGUFType.name(of: number),
+        remedy: GGUFHeaderReader.otherFile)
     }
     let offset = try cursor.size(UInt64.self, "the place of \(name.oneLine)")
     return Place(name: name, type: type, dimensions: dimensions.reversed(), offset: offset)
@@ -185,7 +188,9 @@ struct GGUFHeaderReader {
       throw malformed(place.name, "extents whose elements can be counted in 63 bits", "\(dimensions)")
     }
     guard (dimensions.last ?? 1) % unit.elementCount == 0 else {
-      throw malformed(place.name, "rows of whole blocks of \(unit.elementCount)", "\(dimensions)")
+      throw .unsupportedType(
+        file: file.path, key: place.name, expected: "rows of whole blocks of \(unit.elementCount)",
+        found: "\(place.type.blocks?.description ?? "numbers") of \(dimensions)", remedy: GGUFHeaderReader.otherFile)
     }
     let (size, overflow) = (count / unit.elementCount).multipliedReportingOverflow(by: unit.byteCount)
     guard place.offset % alignment == 0 else {
@@ -193,7 +198,8 @@ struct GGUFHeaderReader {
     }
     guard !overflow, place.offset <= dataByteCount, size <= dataByteCount - place.offset else {
       throw malformed(
-        place.name, "elements within the \(dataByteCount) bytes of data", "\(dimensions) at byte \(place.offset)")
+        place.name, "elements within the \(dataByteCount) bytes of data",
+        "\(dimensions) at byte \(place.offset): the file is cut short, or lies")
     }
     let begin = dataStart + place.offset
     return Entry(name: place.name, type: place.type, shape: Shape(dimensions), bytes: begin..<begin + size)
@@ -212,6 +218,8 @@ struct GGUFHeaderReader {
     guard let count = Shape.elementCount(of: original), count == Shape.elementCount(of: place.dimensions) else {
       throw malformed(place.name, "an original shape of as many elements as \(place.dimensions)", "\(original)")
     }
+    // An exporter joins axes so that rows become whole blocks. Whoever needs the original extents unfolds them.
+    if (original.last ?? 1) % place.type.unit.elementCount != 0 { return place.dimensions }
     return original
   }
 

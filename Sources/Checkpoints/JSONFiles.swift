@@ -15,17 +15,23 @@ extension JSONValue {
   public static let maximumByteCount = 16 << 20
 
   /// Reads a whole file.
-  /// - Throws: `CheckpointError` where the file cannot be read, is too large or is not strict JSON (nested at most 64
-  ///   deep, no member twice).
+  /// - Throws: `CheckpointError` where the file cannot be read, is too large or is not JSON (`JSONDialect.lenient`, nested
+  ///   at most 64 deep). A member that is there twice is refused by name: nobody knows which of the two was meant.
   public init(contentsOf path: String) throws(CheckpointError) {
     self = try JSONValue(
       bytes: DescriptorFile(reading: path).readAll(limit: JSONValue.maximumByteCount), file: path)
   }
 
   /// Reads JSON text; `file` is named in errors.
-  /// - Throws: `CheckpointError` where the text is not strict JSON.
+  /// - Throws: `CheckpointError` where the text is not JSON.
   public init(bytes: [UInt8], file: String) throws(CheckpointError) {
-    var cursor = try JSONCursor(bytes, failure: CheckpointError.malformedJSON("JSON text", of: file))
+    if isWideText(bytes) {
+      throw .wrongEncoding(file: file, expected: "JSON text in UTF-8", found: "text in UTF-16 or UTF-32")
+    }
+    if let placeholder = Placeholder(bytes) {
+      throw .malformed(file: file, place: "JSON text", expected: "an object", found: placeholder.rawValue)
+    }
+    var cursor = try JSONCursor(bytes, dialect: .lenient, failure: CheckpointError.malformedJSON("JSON text", of: file))
     self = try cursor.readDocument()
   }
 }

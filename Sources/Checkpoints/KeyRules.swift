@@ -29,6 +29,7 @@ public struct KeyRules: KeyTable {
   private let canonicalPrefix: String
   private let storedPrefix: String
   private let foreignPrefixes: [String]
+  private let computed: Set<String>
   private let forward: [String: [Target]]
   private let backward: [String: [Target]]
 
@@ -36,10 +37,16 @@ public struct KeyRules: KeyTable {
   ///   - canonicalPrefix: What canonical names begin with and stored ones do not; rules are about the rest.
   ///   - storedPrefix: What stored keys begin with and canonical names do not.
   ///   - foreign: How stored keys begin that belong to no network here, prefix included.
-  public init(_ rules: [Rule], canonicalPrefix: String = "", storedPrefix: String = "", foreign: [String] = []) {
+  ///   - computed: Patterns of the canonical names of buffers that the network computes, and older exports store. As
+  ///     foreign keys, they are left alone.
+  public init(
+    _ rules: [Rule], canonicalPrefix: String = "", storedPrefix: String = "", foreign: [String] = [],
+    computed: [String] = []
+  ) {
     self.canonicalPrefix = canonicalPrefix
     self.storedPrefix = storedPrefix
     foreignPrefixes = foreign
+    self.computed = Set(computed.map { Pattern($0).skeleton })
     var forward: [String: [Target]] = [:]
     var backward: [String: [Target]] = [:]
     for rule in rules {
@@ -67,7 +74,11 @@ public struct KeyRules: KeyTable {
     return canonicalPrefix + (KeyRules.rewrite(rest, backward)?.names[0] ?? rest)
   }
 
-  public func isForeign(_ key: String) -> Bool { foreignPrefixes.contains { key.hasPrefix($0) } }
+  public func isForeign(_ key: String) -> Bool {
+    if foreignPrefixes.contains(where: { key.hasPrefix($0) }) { return true }
+    if computed.isEmpty { return false }
+    return computed.contains(Pattern.skeleton(name(forStoredKey: key).split(separator: ".")[...]))
+  }
 
   private static func rewrite(
     _ name: String, _ table: [String: [Target]]

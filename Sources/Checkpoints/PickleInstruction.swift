@@ -1,5 +1,5 @@
-/// The instructions of pickles in protocols 2 to 5 that build weights. The others make objects of arbitrary classes or
-/// belong to protocols that no writer of weights uses.
+/// The instructions of pickles in protocols 2 to 5 that build weights and what lies beside them. The others belong to
+/// protocols that no writer of weights uses.
 enum PickleInstruction: UInt8 {
   case proto = 0x80
   case frame = 0x95
@@ -50,12 +50,14 @@ enum PickleInstruction: UInt8 {
   case global = 0x63
   case stackGlobal = 0x93
   case reduce = 0x52
+  case newObject = 0x81
+  case newObjectWithNames = 0x92
   case build = 0x62
   case binPersistentID = 0x51
 
   private static let refusedNames: [UInt8: String] = [
     0x46: "FLOAT", 0x49: "INT", 0x4C: "LONG", 0x53: "STRING", 0x56: "UNICODE", 0x50: "PERSID", 0x67: "GET", 0x70: "PUT",
-    0x69: "INST", 0x6F: "OBJ", 0x81: "NEWOBJ", 0x92: "NEWOBJ_EX", 0x82: "EXT1", 0x83: "EXT2", 0x84: "EXT4",
+    0x69: "INST", 0x6F: "OBJ", 0x82: "EXT1", 0x83: "EXT2", 0x84: "EXT4",
     0x97: "NEXT_BUFFER", 0x98: "READONLY_BUFFER",
   ]
 

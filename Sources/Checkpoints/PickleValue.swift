@@ -17,6 +17,8 @@ enum PickleValue {
   case global(PickleGlobal)
   case storage(PickleStorage)
   case tensor(PickleTensor)
+  /// What a name would make that weights do not need. Nothing of it was made.
+  case opaque(String)
 
   /// What it is, for messages.
   var summary: String {
@@ -33,6 +35,7 @@ enum PickleValue {
     case .global(let value): "\(value)"
     case .storage: "a storage"
     case .tensor(let value): "a tensor \(value.shape)"
+    case .opaque(let name): "a value of \(name.oneLine)"
     }
   }
 }
@@ -53,17 +56,25 @@ struct PickleContainers {
   }
 }
 
-/// The names that a pickle of weights may use. None of them is looked up anywhere: they are words of the format.
+/// The names that a pickle may use. None of them is looked up anywhere: they are words of the format.
 enum PickleGlobal: CustomStringConvertible {
   case orderedDictionary
   case rebuildTensor
   /// With the type as a seventh argument.
   case rebuildTypedTensor
   case rebuildParameter
+  /// Of a function, a class, the function's arguments and a state.
+  case rebuildSubclass
+  /// A class whose instances are the tensors that they are made from.
+  case tensorClass
   case size
   case dtype(DType)
   /// The type of a storage; nil for one that counts bytes.
   case storageType(DType?)
+  /// A storage of numbers that are not read.
+  case otherStorageType(String)
+  /// A name of no meaning to weights, which makes opaque values.
+  case harmless(String)
 
   private static let dtypes: [String: DType] = [
     "float32": .float32, "float": .float32, "float64": .float64, "double": .float64, "float16": .float16,
@@ -77,24 +88,39 @@ enum PickleGlobal: CustomStringConvertible {
     "ShortStorage": .int16, "IntStorage": .int32, "LongStorage": .int64, "BoolStorage": .bool,
   ]
 
-  /// The meaning of a name; nil for every other.
+  /// The meaning of a name; nil for one that could do anything.
   init?(module: String, name: String) {
     switch (module, name) {
-    case ("collections", "OrderedDict"): self = .orderedDictionary
+    case ("collections", "OrderedDict"), ("collections", "defaultdict"): self = .orderedDictionary
     case ("torch._utils", "_rebuild_tensor_v2"): self = .rebuildTensor
     case ("torch._utils", "_rebuild_tensor_v3"): self = .rebuildTypedTensor
-    case ("torch._utils", "_rebuild_parameter"): self = .rebuildParameter
+    case ("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state"):
+      self = .rebuildParameter
+    case ("torch._tensor", "_rebuild_from_type_v2"): self = .rebuildSubclass
+    case ("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer"):
+      self = .tensorClass
     case ("torch", "Size"): self = .size
     case ("torch", "UntypedStorage"), ("torch.storage", "UntypedStorage"): self = .storageType(nil)
-    case ("torch", _):
-      if let dtype = PickleGlobal.dtypes[name] {
+    default:
+      if module == "torch", let dtype = PickleGlobal.dtypes[name] {
         self = .dtype(dtype)
-      } else if let dtype = PickleGlobal.storages[name] {
+      } else if module == "torch", let dtype = PickleGlobal.storages[name] {
         self = .storageType(dtype)
+      } else if module == "torch", name.hasSuffix("Storage") {
+        self = .otherStorageType("torch.\(name)")
+      } else if PickleNames.isHarmless(module: module, name: name) {
+        self = .harmless("\(module).\(name)")
       } else {
         return nil
       }
-    default: return nil
+    }
+  }
+
+  /// Whether it makes a tensor of a storage.
+  var isTensorFunction: Bool {
+    switch self {
+    case .rebuildTensor, .rebuildTypedTensor: true
+    default: false
     }
   }
 
@@ -104,9 +130,12 @@ enum PickleGlobal: CustomStringConvertible {
     case .rebuildTensor: "_rebuild_tensor_v2"
     case .rebuildTypedTensor: "_rebuild_tensor_v3"
     case .rebuildParameter: "_rebuild_parameter"
+    case .rebuildSubclass: "_rebuild_from_type_v2"
+    case .tensorClass: "torch.Tensor"
     case .size: "torch.Size"
     case .dtype(let dtype): "the type \(dtype)"
     case .storageType(let dtype): "storage of \(dtype.map(\.description) ?? "bytes")"
+    case .otherStorageType(let name), .harmless(let name): name.oneLine
     }
   }
 }
@@ -115,6 +144,8 @@ enum PickleGlobal: CustomStringConvertible {
 struct PickleStorage {
   let key: String
   let dtype: DType?
+  /// The type where it is none that is read.
+  var otherType: String?
   /// The size in elements; in bytes where there is no type.
   let count: Int
 }

@@ -3,7 +3,7 @@ import TensorCore
 
 /// A PyTorch file (`torch.save`, the zip format of PyTorch 1.6 and later), mapped into memory. Tensors are views of the
 /// file; what is deflated, or not dense, is copied when it is touched. The pickle inside is read by a machine that knows
-/// tensors, ordered dictionaries and plain values alone: nothing is executed.
+/// tensors, ordered dictionaries and plain values alone, and passes over settings beside them: nothing is executed.
 public struct PyTorchFile: CheckpointFile {
   public let path: String
   /// In the order of the dictionary.
@@ -14,6 +14,7 @@ public struct PyTorchFile: CheckpointFile {
   public let byteCount: Int
   /// The plain numbers that the dictionary holds beside tensors.
   let numbers: [String: Double]
+  let opaqueEntries: [String: String]
 
   /// Wrappers in which weights are published, most wanted first.
   private static let wrappers = ["module", "ema", "state_dict"]
@@ -22,7 +23,8 @@ public struct PyTorchFile: CheckpointFile {
   /// Opens a file.
   /// - Parameter loadKey: The key under which the weights are; without one, `module`, `ema` or `state_dict` where the
   ///   file has one of these, else the file's own dictionary.
-  /// - Throws: `CheckpointError` for archives and pickles that are broken or hold more than weights.
+  /// - Throws: `CheckpointError` for archives and pickles that are broken, that would run something where they are loaded
+  ///   with Python, or that hold no weights.
   public init(path: String, loadKey: String? = nil) throws(CheckpointError) {
     let file: MappedFile
     do { file = try MappedFile(path: path) } catch { throw CheckpointError(error) }
@@ -40,19 +42,25 @@ public struct PyTorchFile: CheckpointFile {
 
     var reader = PyTorchTensorReader(archive: archive, root: root)
     var numbers: [String: Double] = [:]
+    var opaque: [(name: String, kind: String)] = []
     for (key, value) in weights {
       guard case .string(let name) = key else { continue }
       switch value {
       case .tensor(let tensor): try reader.add(name, tensor)
       case .integer(let number): numbers[name] = Double(number)
       case .float(let number): numbers[name] = number
+      case .opaque(let kind): opaque.append((name, kind))
       default: continue
       }
+    }
+    if let first = opaque.first, reader.tensors.isEmpty, numbers.isEmpty {
+      throw .opaqueWeight(file: path, key: first.name, kind: first.kind)
     }
     self.path = path
     byteCount = file.byteCount
     tensors = reader.tensors
     self.numbers = numbers
+    opaqueEntries = Dictionary(opaque.map { ($0.name, $0.kind) }) { first, _ in first }
   }
 
   /// The one pickle of the archive, and the folder that everything is in.
@@ -83,6 +91,11 @@ public struct PyTorchFile: CheckpointFile {
   private static func weights(
     _ value: PickleValue, _ containers: PickleContainers, loadKey: String?, file: String
   ) throws(CheckpointError) -> Pairs {
+    if case .opaque(let kind) = value {
+      throw .unsupportedFormat(
+        file: file, found: "a whole object of \(kind.oneLine)",
+        remedy: "save its weights alone: torch.save(model.state_dict(), PATH)")
+    }
     guard case .dictionary(let top) = value else {
       throw .malformed(file: file, place: "data.pkl", expected: "a dictionary of tensors", found: value.summary)
     }
@@ -101,6 +114,9 @@ public struct PyTorchFile: CheckpointFile {
     }
     if let loadKey {
       guard let weights = dictionary(loadKey) else {
+        for case (.string(loadKey), .opaque(let kind)) in pairs {
+          throw .opaqueWeight(file: file, key: loadKey, kind: kind)
+        }
         throw .missingLoadKey(file: file, key: loadKey, found: Array(choices.prefix(10)))
       }
       return weights

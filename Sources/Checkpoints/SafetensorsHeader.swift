@@ -38,7 +38,7 @@ struct SafetensorsHeader {
   /// The header's JSON text, copied: its bytes cannot change between check and use.
   private static func text(_ file: MappedFile) throws(CheckpointError) -> [UInt8] {
     let bytes = file.bytes
-    try refuseOtherFormats(bytes, file.path)
+    try refuseOthers(FileStart(bytes), file.path)
     func malformed(_ place: String, _ expected: String, _ found: String) -> CheckpointError {
       .malformed(file: file.path, place: place, expected: expected, found: found)
     }
@@ -57,19 +57,14 @@ struct SafetensorsHeader {
   }
 
   /// Names the formats that are often taken for safetensors files.
-  private static func refuseOtherFormats(_ bytes: UnsafeRawBufferPointer, _ path: String) throws(CheckpointError) {
-    let reason: (found: String, remedy: String)? =
-      if bytes.starts(with: "version https://git-lfs".utf8) {
-        ("a Git LFS pointer", "fetch the contents with git lfs pull")
-      } else if bytes.starts(with: "PK\u{3}\u{4}".utf8) {
-        ("a PyTorch archive", "use the safetensors release of these weights")
-      } else if bytes.starts(with: "GGUF".utf8) {
-        ("a GGUF file", "use the safetensors release of these weights")
-      } else if bytes.starts(with: "<!".utf8) || bytes.starts(with: "<html".utf8) {
-        ("a web page", "download the file itself, not the page about it")
-      } else {
-        nil
-      }
-    if let reason { throw .unsupportedFormat(file: path, found: reason.found, remedy: reason.remedy) }
+  private static func refuseOthers(_ start: FileStart, _ path: String) throws(CheckpointError) {
+    switch start.format {
+    case .safetensors: return
+    case .pytorch, .gguf:
+      throw .unsupportedFormat(
+        file: path, found: start.format == .gguf ? "a GGUF file" : "a PyTorch archive",
+        remedy: "use the safetensors release of these weights")
+    case nil: try start.refuseOthers(path)
+    }
   }
 }

@@ -72,7 +72,9 @@ struct SafetensorsHeaderReader {
     guard let dimensions else { throw malformed(name, "a shape", "none") }
     guard let offsets, offsets.count == 2 else { throw malformed(name, "two data_offsets", "\(offsets?.count ?? 0)") }
     guard let dtype = SafetensorsType.dtype(named: dtypeName) else {
-      throw .unsupportedType(file: file, key: name, expected: SafetensorsType.names, found: dtypeName)
+      throw .unsupportedType(
+        file: file, key: name, expected: "one of \(SafetensorsType.names)", found: dtypeName,
+        remedy: "use a release of another type (docs/checkpoints.md)")
     }
     return try checked(name, dtype, dimensions, begin: offsets[0], end: offsets[1])
   }
@@ -99,7 +101,8 @@ struct SafetensorsHeaderReader {
     guard !overflow else { throw malformed(name, "a size below 2^63 bytes", "\(dimensions) of \(dtype)") }
     guard begin <= end else { throw malformed(name, "an end at or after the begin \(begin)", "end \(end)") }
     guard end <= dataByteCount else {
-      throw malformed(name, "an end within the \(dataByteCount) bytes of data", "end \(end)")
+      throw malformed(
+        name, "an end within the \(dataByteCount) bytes of data", "end \(end): the file is cut short, or lies")
     }
     guard end - begin == size else {
       throw malformed(name, "\(size) bytes for \(Shape(dimensions)) of \(dtype)", "\(end - begin)")

@@ -21,7 +21,7 @@ struct ScaleTable: Sendable {
   private var declaration: String?
 
   /// Names of factors, before which the name of the layer stands.
-  private static let suffixes = [".scale_weight", ".weight_scale", ".fp8_scale"]
+  private static let suffixes = [".scale_weight", ".weight_scale", ".weight_scale_inv", ".fp8_scale"]
   /// Names of what concerns inputs of layers, which stay as they are here, or describes the others.
   private static let ignoredSuffixes = [".scale_input", ".input_scale", ".comfy_quant"]
   private static let markers = ["scaled_fp8", "fp8_scale"]
@@ -65,7 +65,8 @@ struct ScaleTable: Sendable {
     declaration = "the map \(file.path.oneLine)"
     var found: [(name: String, factors: Factors)] = file.tensors.map { ($0.name, .tensor($0)) }
     found += numbers.sorted { $0.key < $1.key }.map { ($0.key, .number(Float($0.value))) }
-    for (name, factors) in found {
+    for (stored, factors) in found {
+      let name = WrapperNames.bare(stored)
       guard weights.contains(name + ".weight") else {
         throw .malformed(
           file: file.path, place: "entry \(name.oneLine)", expected: "the name of a layer of the weights beside it",
@@ -111,10 +112,15 @@ struct ScaleTable: Sendable {
     case .tensor(let tensor):
       let perRow = tensor.shape.rank > 0 && tensor.shape[0] == rows && tensor.shape.count == rows
       guard tensor.dtype.isFloatingPoint, tensor.blocks == nil, tensor.shape.count == 1 || perRow else {
+        let expected = "one factor, or one for each of \(rows) rows of \(weight.name.oneLine)"
+        let found = "\(tensor.typeName)\(tensor.shape)"
+        if ScaleTable.divides(tensor.shape, weight.shape) {
+          throw .unsupportedQuantization(
+            file: tensor.file, key: tensor.name, expected: expected,
+            found: "\(found), one for each block of \(weight.shape)")
+        }
         throw .malformed(
-          file: tensor.file, place: "tensor \(tensor.name.oneLine)",
-          expected: "one factor, or one for each of \(rows) rows of \(weight.name.oneLine)",
-          found: "\(tensor.typeName)\(tensor.shape)")
+          file: tensor.file, place: "tensor \(tensor.name.oneLine)", expected: expected, found: found)
       }
       values = tensor.tensor.floats()
     }
@@ -123,5 +129,13 @@ struct ScaleTable: Sendable {
         file: weight.file, place: "factor \(scale.key.oneLine)", expected: "a finite number", found: "\(bad)")
     }
     return values
+  }
+
+  /// Whether factors can be those of blocks: of groups of neighbouring numbers, or of rectangles of a matrix.
+  private static func divides(_ factors: Shape, _ weight: Shape) -> Bool {
+    let axes = factors.dimensions.filter { $0 != 1 }
+    guard factors.count > 1, weight.rank >= 2, axes.count <= 2 else { return false }
+    if axes.count == 1 { return weight.count % factors.count == 0 }
+    return axes[0] <= weight[0] && axes[1] <= weight.count / max(weight[0], 1)
   }
 }

@@ -9,16 +9,32 @@ extension Unpickler {
   func storage(_ identifier: PickleValue) throws(CheckpointError) -> PickleStorage {
     guard case .tuple(let index) = identifier else { throw malformed("a storage's description", identifier.summary) }
     let parts = containers.sequences[index]
-    guard parts.count == 5, case .string("storage") = parts[0], case .global(.storageType(let dtype)) = parts[1],
+    if parts.count == 5, case .string("storage") = parts[0], case .global(let type) = parts[1],
       case .string(let key) = parts[2], case .string = parts[3], case .integer(let count) = parts[4], count >= 0
-    else {
-      throw refused("persistent identifier (\(parts.prefix(5).map(\.summary).joined(separator: ", ")))")
+    {
+      switch type {
+      case .storageType(let dtype): return PickleStorage(key: key, dtype: dtype, count: count)
+      case .otherStorageType(let name): return PickleStorage(key: key, dtype: nil, otherType: name, count: count)
+      default: break
+      }
     }
-    return PickleStorage(key: key, dtype: dtype, count: count)
+    throw refused("persistent identifier (\(parts.prefix(5).map(\.summary).joined(separator: ", ")))")
+  }
+
+  /// A tensor, or what cannot be read as one: of another type of numbers, or with flags such as "conjugated" that change
+  /// what the numbers mean.
+  func value(ofTensor arguments: [PickleValue], typed: Bool) throws(CheckpointError) -> PickleValue {
+    if case .opaque(let name)? = arguments.first { return .opaque(name) }
+    if case .storage(let storage)? = arguments.first, let name = storage.otherType { return .opaque(name) }
+    if typed, arguments.count > 6, case .global(.harmless(let name)) = arguments[6] { return .opaque(name) }
+    if let extra = arguments.dropFirst(typed ? 7 : 6).first, !isEmpty(extra) {
+      return .opaque("torch.Tensor with flags")
+    }
+    return .tensor(try tensor(arguments, typed: typed))
   }
 
   /// A tensor from `(storage, offset, size, stride, requires_grad, hooks, …)`.
-  func tensor(_ arguments: [PickleValue], typed: Bool) throws(CheckpointError) -> PickleTensor {
+  private func tensor(_ arguments: [PickleValue], typed: Bool) throws(CheckpointError) -> PickleTensor {
     guard arguments.count >= (typed ? 7 : 6), case .storage(let storage) = arguments[0],
       case .integer(let offset) = arguments[1], let dimensions = sizes(arguments[2]), let strides = sizes(arguments[3])
     else { throw malformed("a tensor's storage, offset, size and stride", "other values") }
@@ -32,8 +48,6 @@ extension Unpickler {
       guard let stated = storage.dtype else { throw malformed("a storage with a type", "bytes") }
       dtype = stated
     }
-    // Flags such as "conjugated" or "negated" would change what the numbers mean.
-    if let extra = arguments.dropFirst(typed ? 7 : 6).first, !isEmpty(extra) { throw refused("tensor metadata") }
     guard dimensions.count <= Unpickler.maximumRank, dimensions.count == strides.count,
       strides.allSatisfy({ $0 >= 0 }), offset >= 0, let count = Shape.elementCount(of: dimensions)
     else {

@@ -1,8 +1,9 @@
 import StrictJSON
 import TensorCore
 
-/// A pickle machine that can build tensors, dictionaries, lists and plain values, and nothing else: any other name,
-/// instruction or storage is refused. Nothing in a file is executed.
+/// A pickle machine that can build tensors, dictionaries, lists and plain values, and nothing else. Of the other things
+/// that trainers save it keeps the names alone (`PickleNames`), as opaque values; any other name, instruction or storage is
+/// refused. Nothing in a file is executed.
 struct Unpickler {
   private let file: String
   private var cursor: ByteCursor
@@ -95,7 +96,8 @@ struct Unpickler {
     case .binPut: memo[try cursor.size(UInt8.self, "a number")] = try top()
     case .longBinPut: memo[try cursor.size(UInt32.self, "a number")] = try top()
     case .memoize: memo[memo.count] = try top()
-    case .global, .stackGlobal, .reduce, .build, .binPersistentID: try executeObject(instruction)
+    case .global, .stackGlobal, .reduce, .newObject, .newObjectWithNames, .build, .binPersistentID:
+      try executeObject(instruction)
     default: try executeContainer(instruction)
     }
   }
@@ -123,18 +125,21 @@ struct Unpickler {
   }
 
   private mutating func append(_ values: [PickleValue]) throws(CheckpointError) {
+    if case .opaque = try top() { return }
     guard case .list(let index) = try top() else { throw malformed("a list", try top().summary) }
     containers.sequences[index] += values
   }
 
   private mutating func set(_ pairs: [(key: PickleValue, value: PickleValue)]) throws(CheckpointError) {
+    if case .opaque = try top() { return }
     guard case .dictionary(let index) = try top() else { throw malformed("a dictionary", try top().summary) }
     containers.dictionaries[index] += pairs
   }
 
   private mutating func long(_ count: Int) throws(CheckpointError) -> PickleValue {
     let bytes = try cursor.take(count, "a number")
-    guard count <= 8 else { throw refused("a number of \(count) bytes") }
+    // States of random generators have such numbers.
+    guard count <= 8 else { return .opaque("int of \(count) bytes") }
     var bits: UInt64 = 0
     for (index, byte) in bytes.enumerated() { bits |= UInt64(byte) << (8 * index) }
     // The last byte's upper bit is the sign.
@@ -164,13 +169,21 @@ struct Unpickler {
       push(try global(module: module, name: name))
     case .reduce:
       let arguments = try pop()
-      guard case .global(let function) = try pop() else { throw malformed("a function's name", "another value") }
-      guard case .tuple(let index) = arguments else { throw malformed("arguments", arguments.summary) }
-      push(try call(function, containers.sequences[index]))
+      push(try made(by: pop(), arguments))
+    case .newObjectWithNames:
+      guard case .dictionary = try pop() else { throw malformed("named arguments", "another value") }
+      let arguments = try pop()
+      push(try made(by: pop(), arguments))
+    case .newObject:
+      let arguments = try pop()
+      push(try made(by: pop(), arguments))
     case .build:
       // What PyTorch attaches to a dictionary of weights (`_metadata`) does not concern the weights.
       _ = try pop()
-      guard case .dictionary = try top() else { throw refused("state for \(try top().summary)") }
+      switch try top() {
+      case .dictionary, .opaque: break
+      default: throw refused("state for \(try top().summary)")
+      }
     default: push(.storage(try storage(pop())))
     }
   }
@@ -186,9 +199,20 @@ struct Unpickler {
 
   private func global(module: String, name: String) throws(CheckpointError) -> PickleValue {
     guard let global = PickleGlobal(module: module, name: name) else {
-      throw refused("the name \(module.oneLine).\(name.oneLine)")
+      throw .wouldRun(file: file, place: cursor.part, name: "\(module).\(name)")
     }
     return .global(global)
+  }
+
+  /// What a call would give: of the few functions that weights are made of their result, of others an opaque value.
+  private mutating func made(by function: PickleValue, _ arguments: PickleValue) throws(CheckpointError) -> PickleValue
+  {
+    guard case .tuple(let index) = arguments else { throw malformed("arguments", arguments.summary) }
+    switch function {
+    case .opaque: return function
+    case .global(let function): return try call(function, containers.sequences[index])
+    default: throw malformed("a function's name", "another value")
+    }
   }
 
   private mutating func call(
@@ -197,17 +221,39 @@ struct Unpickler {
     switch function {
     case .orderedDictionary:
       // Writers fill a dictionary afterwards; one made from a list could be copied again and again.
-      guard arguments.isEmpty else { throw refused("an OrderedDict made from \(arguments[0].summary)") }
-      return .dictionary(containers.add(dictionary: []))
+      switch arguments.first {
+      case nil, .global?, .opaque?, PickleValue.none?: return .dictionary(containers.add(dictionary: []))
+      case .some(let contents): return .opaque("OrderedDict made from \(contents.summary)")
+      }
     case .size:
       guard arguments.count == 1, let sizes = sizes(arguments[0]) else { throw malformed("sizes", "other values") }
       return .tuple(containers.add(sequence: sizes.map { .integer($0) }))
     case .rebuildParameter:
-      guard case .tensor? = arguments.first else { throw malformed("a parameter's tensor", "none") }
-      return arguments[0]
-    case .rebuildTensor: return .tensor(try tensor(arguments, typed: false))
-    case .rebuildTypedTensor: return .tensor(try tensor(arguments, typed: true))
-    case .dtype, .storageType: throw refused("a call of \(function)")
+      switch arguments.first {
+      case .tensor(let tensor)?: return .tensor(tensor)
+      case .opaque(let name)?: return .opaque(name)
+      default: throw malformed("a parameter's tensor", "none")
+      }
+    case .tensorClass:
+      if case .tensor? = arguments.first { return arguments[0] }
+      return .opaque("torch.Tensor")
+    case .rebuildTensor: return try value(ofTensor: arguments, typed: false)
+    case .rebuildTypedTensor: return try value(ofTensor: arguments, typed: true)
+    case .rebuildSubclass:
+      guard arguments.count == 4, case .tuple = arguments[2] else {
+        throw malformed("a tensor of a class", "other values")
+      }
+      // Only of these classes is it known that the numbers are the tensor's own.
+      guard case .global(.tensorClass) = arguments[1] else {
+        if case .global(let type) = arguments[1] { return .opaque("\(type)") }
+        return .opaque("torch._tensor._rebuild_from_type_v2")
+      }
+      guard case .global(let rebuild) = arguments[0], rebuild.isTensorFunction else {
+        return .opaque("torch._tensor._rebuild_from_type_v2")
+      }
+      return try made(by: .global(rebuild), arguments[2])
+    case .harmless(let name): return .opaque(name)
+    case .dtype, .storageType, .otherStorageType: throw refused("a call of \(function)")
     }
   }
 }

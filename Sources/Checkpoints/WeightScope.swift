@@ -102,7 +102,8 @@ extension WeightScope {
   /// keeps apart.
   /// - Throws: as `weight(_:shape:)`.
   public func rowParts(_ name: String, shape: Shape) throws(CheckpointError) -> [Weight] {
-    guard let (parameter, tensors) = stored(name) else { throw missing(name, shape: shape) }
+    guard let (parameter, stored) = stored(name) else { throw missing(name, shape: shape) }
+    let tensors = stored.count == 1 ? [stored[0].unfolded(to: shape) ?? stored[0]] : stored
     let joined = Shape(joiningRows: tensors.map(\.shape))
     guard joined == shape else {
       let key = parameter.keys.joined(separator: " + ")
@@ -121,7 +122,8 @@ extension WeightScope {
     return parts
   }
 
-  private func take(_ tensor: CheckpointTensor, shape: Shape) throws(CheckpointError) -> Weight {
+  private func take(_ stored: CheckpointTensor, shape: Shape) throws(CheckpointError) -> Weight {
+    let tensor = stored.unfolded(to: shape) ?? stored
     guard tensor.shape == shape else {
       throw .wrongShape(file: tensor.file, key: tensor.name, expected: shape, found: tensor.shape)
     }
@@ -142,6 +144,9 @@ extension WeightScope {
   private func missing(_ name: String, shape: Shape) -> CheckpointError {
     let wanted = keys.stored(canonical(name)).keys
     let key = wanted.first { checkpoint[$0] == nil } ?? wanted[0]
+    if let kind = checkpoint.kindOfOpaqueEntry(key) {
+      return .opaqueWeight(file: checkpoint.path, key: key, kind: kind)
+    }
     return .missingKey(file: checkpoint.path, key: key, shape: shape, similar: similarKeys(to: key))
   }
 

@@ -11,8 +11,8 @@ struct ZipArchive {
     let bytes: Range<Int>
     /// The size of the contents, inflated.
     let byteCount: Int
-    /// CRC-32 of the contents, inflated.
-    let checksum: UInt32
+    /// CRC-32 of the contents, inflated; nil where the writer made none, and left 0 in its place.
+    let checksum: UInt32?
   }
 
   let file: MappedFile
@@ -45,8 +45,8 @@ struct ZipArchive {
     } else {
       result.withUnsafeMutableBytes { $0.copyMemory(from: stored(entry)) }
       let sum = result.withUnsafeBytes { Deflate.checksum($0) }
-      guard sum == entry.checksum else {
-        throw malformed(entry, "checksum \(String(entry.checksum, radix: 16))", String(sum, radix: 16))
+      if let expected = entry.checksum, sum != expected {
+        throw malformed(entry, "checksum \(String(expected, radix: 16))", String(sum, radix: 16))
       }
     }
     return result

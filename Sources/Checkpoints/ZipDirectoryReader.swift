@@ -181,7 +181,7 @@ struct ZipDirectoryReader {
     }
     let entry = ZipArchive.Entry(
       name: record.name, isDeflated: record.method == 8, bytes: bytes, byteCount: record.byteCount,
-      checksum: record.checksum)
+      checksum: record.checksum == 0 ? nil : record.checksum)
     return (entry, record.headerOffset..<bytes.upperBound)
   }
 }

@@ -8,7 +8,7 @@ struct WeightSearch {
   private let searchesSubfolders: Bool
 
   static let severalCandidates = "several candidates"
-  private static let types = ["safetensors", "pt", "pth", "bin", "gguf"]
+  private static let types = ["safetensors", "sft", "pt", "pth", "ckpt", "bin", "gguf"]
   /// People sort their models in folders, not in trees.
   private static let depth = 3
   /// Files that are looked into at most.
@@ -91,7 +91,7 @@ struct WeightSearch {
   /// Files of weights. A release has the same weights in several formats; the one that is read fastest counts.
   private static func weights(_ names: [String]) -> [String] {
     let files = names.filter { types.contains(split($0).type.lowercased()) }
-    let safe = files.filter { $0.hasSuffix(".safetensors") }
+    let safe = files.filter { $0.hasSuffix(".safetensors") || $0.hasSuffix(".sft") }
     return safe.isEmpty ? files : safe
   }
 

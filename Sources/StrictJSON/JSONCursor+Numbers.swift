@@ -11,6 +11,20 @@ extension JSONCursor {
     throw malformed(expected, found: text)
   }
 
+  /// Reads `NaN`, `Infinity` or `-Infinity`, where the dialect has them; nil where none of them comes next.
+  mutating func readNonFinite() -> Double? {
+    guard dialect == .lenient, let byte = peek(),
+      byte == UInt8(ascii: "N") || byte == UInt8(ascii: "I") || byte == UInt8(ascii: "-")
+    else { return nil }
+    let words: [(StaticString, Double)] = [("NaN", .nan), ("Infinity", .infinity), ("-Infinity", -.infinity)]
+    for (word, value) in words
+    where word.withUTF8Buffer({ bytes[position...].starts(with: $0) }) {
+      position += word.utf8CodeUnitCount
+      return value
+    }
+    return nil
+  }
+
   /// Reads the text of a number.
   mutating func readNumber() throws(Failure) -> (text: String, isInteger: Bool) {
     guard let byte = peek(), isDigit(byte) || byte == UInt8(ascii: "-") else { throw malformed("a value") }

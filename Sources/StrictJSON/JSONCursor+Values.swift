@@ -21,6 +21,7 @@ extension JSONCursor {
     case UInt8(ascii: "f"): return try readWord("false", .bool(false))
     case UInt8(ascii: "n"): return try readWord("null", .null)
     default:
+      if let value = readNonFinite() { return .number(value) }
       let start = position
       let (text, isInteger) = try readNumber()
       if isInteger, let integer = Int(text) { return .integer(integer) }
@@ -53,7 +54,7 @@ extension JSONCursor {
       while try nextElement() { try skipValue(&scratch) }
     case UInt8(ascii: "\""): try readString(into: &scratch)
     case UInt8(ascii: "t"), UInt8(ascii: "f"), UInt8(ascii: "n"): _ = try readValue()
-    default: _ = try readNumber()
+    default: if readNonFinite() == nil { _ = try readNumber() }
     }
   }
 

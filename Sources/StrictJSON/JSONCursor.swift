@@ -1,5 +1,6 @@
 /// Reads a JSON text from the front, value by value and without building a tree: what a hostile file makes its reader
-/// allocate is what the reader keeps. Strict (RFC 8259): valid UTF-8, no comments, no trailing commas, limited depth.
+/// allocate is what the reader keeps. Strict (RFC 8259): valid UTF-8, no comments, no trailing commas, limited depth; for
+/// configurations a little less so (`JSONDialect.lenient`).
 ///
 /// An object is read with ``beginObject(_:)`` and then ``nextName()`` until it answers nil, each name followed by
 /// exactly one read of its value; an array with ``beginArray(_:)`` and ``nextElement()``. Names that occur twice are the
@@ -11,6 +12,7 @@ public struct JSONCursor<Failure: Error> {
   public internal(set) var position = 0
 
   let bytes: [UInt8]
+  let dialect: JSONDialect
   private let failure: (JSONError) -> Failure
   /// How many containers have begun and not ended.
   private var depth = 0
@@ -19,9 +21,13 @@ public struct JSONCursor<Failure: Error> {
 
   /// A cursor before the first value of a text.
   /// - Throws: where the text is not valid UTF-8.
-  public init(_ bytes: [UInt8], failure: @escaping (JSONError) -> Failure) throws(Failure) {
+  public init(
+    _ bytes: [UInt8], dialect: JSONDialect = .strict, failure: @escaping (JSONError) -> Failure
+  ) throws(Failure) {
     self.bytes = bytes
+    self.dialect = dialect
     self.failure = failure
+    position = dialect.markCount(bytes)
     if let offset = firstInvalidUTF8(in: bytes) {
       throw failure(JSONError(offset: offset, expected: "valid UTF-8", found: "byte \(bytes[offset])"))
     }
@@ -67,7 +73,9 @@ public struct JSONCursor<Failure: Error> {
 extension JSONCursor where Failure == JSONError {
   /// A cursor before the first value of a text.
   /// - Throws: where the text is not valid UTF-8.
-  public init(_ bytes: [UInt8]) throws(JSONError) { try self.init(bytes) { $0 } }
+  public init(_ bytes: [UInt8], dialect: JSONDialect = .strict) throws(JSONError) {
+    try self.init(bytes, dialect: dialect) { $0 }
+  }
 }
 
 // MARK: Containers

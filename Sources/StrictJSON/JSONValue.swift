@@ -4,7 +4,7 @@ public enum JSONValue: Sendable, Hashable {
   case bool(Bool)
   /// A number written without fraction or exponent that fits an `Int`.
   case integer(Int)
-  /// Any other number; finite.
+  /// Any other number; finite, but for `NaN` and the infinities of a lenient text.
   case number(Double)
   case string(String)
   case array([JSONValue])
@@ -43,11 +43,11 @@ extension JSONValue {
     }
   }
 
-  /// Any number; nil for other kinds.
+  /// Any finite number; nil for other kinds.
   public var double: Double? {
     switch self {
     case .integer(let value): Double(value)
-    case .number(let value): value
+    case .number(let value): value.isFinite ? value : nil
     default: nil
     }
   }
@@ -58,7 +58,7 @@ extension JSONValue {
     case .null: "null"
     case .bool(let value): "\(value)"
     case .integer(let value): "\(value)"
-    case .number(let value): "\(value)"
+    case .number(let value): value.isNaN ? "NaN" : value.isInfinite ? "\(value < 0 ? "-" : "")Infinity" : "\(value)"
     case .string(let text): "\"\(text.oneLine)\""
     case .array(let elements):
       elements.count <= 8 && elements.allSatisfy { $0.array == nil }

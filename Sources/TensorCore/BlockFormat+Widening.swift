@@ -23,9 +23,13 @@ private enum StoredBlocks {
     case .q50: widen(columns, row, target, 32, 22) { widenQ50($0, $1) }
     case .q51: widen(columns, row, target, 32, 24) { widenQ51($0, $1) }
     case .q80: widen(columns, row, target, 32, 34) { widenQ80($0, $1) }
+    case .q2K: widen(columns, row, target, 256, 84) { widenQ2K($0, $1) }
+    case .q3K: widen(columns, row, target, 256, 110) { widenQ3K($0, $1) }
     case .q4K: widen(columns, row, target, 256, 144) { widenQ4K($0, $1) }
     case .q5K: widen(columns, row, target, 256, 176) { widenQ5K($0, $1) }
     case .q6K: widen(columns, row, target, 256, 210) { widenQ6K($0, $1) }
+    case .iq4NL: withTable { table in widen(columns, row, target, 32, 18) { widenIQ4NL($0, $1, table) } }
+    case .iq4XS: withTable { table in widen(columns, row, target, 256, 136) { widenIQ4XS($0, $1, table) } }
     }
   }
 
@@ -123,6 +127,73 @@ private enum StoredBlocks {
     let packed = UnsafeRawBufferPointer(start: block + 4, count: 12)
     let (scale, minimum) = BlockFormat.scaleAndMinimum(part, packed: packed, from: 0)
     return (half(block) * Float(scale), half(block + 2) * Float(minimum))
+  }
+
+  /// Parts of 16 elements with one factor each: 8 of these share 32 bytes, four times two bits of each.
+  @inline(__always)
+  private static func widenQ2K(_ block: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>) {
+    let (whole, wholeMinimum) = (half(block + 80), half(block + 82))
+    for part in 0..<16 {
+      let both = byte(block, part)
+      let (scale, minimum) = (whole * Float(both & 15), wholeMinimum * Float(both &>> 4))
+      let (source, place) = (block + 16 + part / 8 * 32 + part % 2 * 16, target + 16 * part)
+      let shift = Int32(truncatingIfNeeded: part % 8 / 2 * 2)
+      for index in 0..<16 { place[index] = scale * Float((byte(source, index) &>> shift) & 3) - minimum }
+    }
+  }
+
+  @inline(__always)
+  private static func widenQ3K(_ block: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>) {
+    let whole = half(block + 108)
+    let packed = UnsafeRawBufferPointer(start: block + 96, count: 12)
+    for part in 0..<16 {
+      let scale = whole * Float(BlockFormat.scale(part, packed: packed, from: 0))
+      let (source, place) = (block + 32 + part / 8 * 32 + part % 2 * 16, target + 16 * part)
+      let high = block + part % 2 * 16
+      let shift = Int32(truncatingIfNeeded: part % 8 / 2 * 2)
+      let highShift = Int32(truncatingIfNeeded: part / 2)
+      for index in 0..<16 {
+        let number = (byte(source, index) &>> shift) & 3 | ((byte(high, index) &>> highShift) & 1) &<< 2
+        place[index] = scale * Float(number &- 4)
+      }
+    }
+  }
+
+  /// The table's address, so that loops count no references.
+  @inline(__always)
+  private static func withTable(_ body: (UnsafePointer<Float>) -> Void) {
+    BlockFormat.tableOfSixteen.withUnsafeBufferPointer { if let table = $0.baseAddress { body(table) } }
+  }
+
+  @inline(__always)
+  private static func widenIQ4NL(
+    _ block: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ table: UnsafePointer<Float>
+  ) {
+    places(half(block), block + 2, target, table)
+  }
+
+  @inline(__always)
+  private static func widenIQ4XS(
+    _ block: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ table: UnsafePointer<Float>
+  ) {
+    let (whole, high) = (half(block), Int32((block + 2).loadUnaligned(as: UInt16.self)))
+    for part in 0..<8 {
+      let low = byte(block + 4, part / 2) &>> Int32(truncatingIfNeeded: part % 2 * 4) & 15
+      let upper = high &>> Int32(truncatingIfNeeded: 2 * part) & 3
+      places(whole * Float(low | upper &<< 4 &- 32), block + 8 + 16 * part, target + 32 * part, table)
+    }
+  }
+
+  /// 32 elements as places in a table: the lower halves of 16 bytes, then the upper ones.
+  @inline(__always)
+  private static func places(
+    _ scale: Float, _ bytes: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ table: UnsafePointer<Float>
+  ) {
+    for index in 0..<16 {
+      let both = byte(bytes, index)
+      target[index] = scale * table[Int(both & 15)]
+      target[index + 16] = scale * table[Int(both &>> 4)]
+    }
   }
 
   @inline(__always)

@@ -43,7 +43,8 @@ public struct Tensor: Sendable {
     var expected = 1
     for axis in stride(from: shape.rank - 1, through: 0, by: -1) where shape[axis] != 1 {
       if strides[axis] != expected { return false }
-      expected *= shape[axis]
+      // As in `Shape.rowMajorStrides`: an axis without elements counts as one.
+      expected *= max(shape[axis], 1)
     }
     return true
   }

@@ -158,7 +158,9 @@ extension TokenizerDefinition {
     let vocabulary = try TokenTable(from: &cursor, file: vocabularyFile)
     try cursor.finish()
 
-    let bytes = try TokenizerFiles.contents(of: mergesFile)
+    var bytes = try TokenizerFiles.contents(of: mergesFile)
+    // Windows' editors leave a byte order mark.
+    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
     if let offset = firstInvalidUTF8(in: bytes) {
       throw .malformed(
         "invalid UTF-8", in: mergesFile, expected: "UTF-8 text", found: "a wrong byte at offset \(offset)")

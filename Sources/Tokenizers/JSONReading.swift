@@ -16,7 +16,13 @@ extension TokenizerError {
 extension JSONCursor<TokenizerError> {
   /// A cursor before the first value of a file's text.
   init(_ bytes: [UInt8], file: String) throws(TokenizerError) {
-    try self.init(bytes, failure: TokenizerError.malformedJSON(in: file))
+    if isWideText(bytes) {
+      throw .malformed(
+        TokenizerError.Details(
+          what: "wrong encoding", file: file, expected: "JSON text in UTF-8", found: "text in UTF-16 or UTF-32",
+          remedy: "save the file again as UTF-8"))
+    }
+    try self.init(bytes, dialect: .lenient, failure: TokenizerError.malformedJSON(in: file))
   }
 }
 

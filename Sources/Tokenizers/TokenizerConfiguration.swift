@@ -41,7 +41,7 @@ struct TokenizerConfiguration {
       addsBeginToken = try configuration["add_bos_token"].bool("add_bos_token", default: false, in: file)
     }
     // A huge number, often 1e30, stands for "no limit".
-    if case .integer(let length) = configuration["model_max_length"], length < tokenIDLimit {
+    if let length = configuration["model_max_length"].int, length < tokenIDLimit {
       guard length > 2 else {
         throw .malformed(
           "model_max_length out of range", in: file, expected: "more than 2 tokens", found: "\(length)")

@@ -48,7 +48,15 @@ enum TokenizerFiles {
       guard access(path, R_OK) == 0 else {
         throw unreadable("tokenizer file cannot be read", "a readable file", String(cString: strerror(errno)))
       }
-      return [UInt8](try Data(contentsOf: URL(filePath: path)))
+      let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+      // An empty list of merges is one.
+      if let placeholder = Placeholder(bytes), placeholder != .nothing {
+        throw TokenizerError.malformed(
+          TokenizerError.Details(
+            what: "tokenizer file is none", file: path, expected: "the file's contents", found: placeholder.rawValue,
+            remedy: placeholder.remedy))
+      }
+      return bytes
     } catch let error as TokenizerError {
       throw error
     } catch {

@@ -11,7 +11,7 @@ enum ComparisonInput {
   case latents([String: Tensor], path: String)
 
   init(_ path: String) throws {
-    guard path.lowercased().hasSuffix(".safetensors") else {
+    guard try path.lowercased().hasSuffix(".safetensors") || Self.holdsTensors(path) else {
       self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.find()))
       return
     }
@@ -37,6 +37,17 @@ enum ComparisonInput {
         remedy: "use hyvideo generate --save-frames or --save-latents")
     }
     self = .latents(latents, path: path)
+  }
+
+  /// Whether a file is one of tensors, by its contents.
+  private static func holdsTensors(_ path: String) throws -> Bool {
+    guard FileSystem.isFile(path) else { return false }
+    do { return try CheckpointFormat(of: path) != nil } catch CheckpointError.unsupportedFormat(
+      _, let found, let remedy)
+    {
+      throw RequestError(
+        "another file", at: path, expected: "a video or a file of tensors", found: found, remedy: remedy)
+    }
   }
 
   private var path: String {

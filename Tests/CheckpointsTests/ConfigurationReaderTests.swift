@@ -17,6 +17,45 @@ struct ConfigurationReaderTests {
     #expect(reader.has("flag") && !reader.has("absent"))
   }
 
+  @Test(arguments: ["NaN", "Infinity", "-Infinity"])
+  func `a number that is none matters only where it is needed`(word: String) throws {
+    let reader = try reader(
+      "\u{FEFF}{\"dropout\": \(word),\r\n \"size\": 4096.0, \"more\": 1e4, \"list\": [\(word), 1] }\r\n ")
+    #expect(try reader.positiveInt("size") == 4096 && reader.positiveInt("more") == 10_000)
+    for read in [{ _ = try reader.double("dropout") }, { _ = try reader.positiveDouble("dropout") }]
+      as [() throws -> Void]
+    {
+      let error = try #require(throws: CheckpointError.self) { try read() }
+      #expect("\(error)".contains("config.json: dropout: expected") && "\(error)".contains("found \(word); correct"))
+    }
+    #expect(throws: CheckpointError.self) { try reader.int("dropout") }
+    #expect(throws: CheckpointError.self) { try reader.ints("list") }
+  }
+
+  @Test func `a text in UTF-16 is named, with what to do`() throws {
+    let text = Array("{\"a\": 1}".utf16)
+    let little: [UInt8] = text.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
+    let big: [UInt8] = text.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xFF)] }
+    for bytes in [[0xFF, 0xFE] + little, [0xFE, 0xFF] + big, little, big] {
+      let error = try #require(throws: CheckpointError.self) { try JSONValue(bytes: bytes, file: "config.json") }
+      #expect("\(error)".contains("config.json") && "\(error)".contains("UTF-16") && "\(error)".contains("as UTF-8"))
+    }
+  }
+
+  @Test(arguments: [
+    ("", "an empty file"), ("version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    ("\n<!DOCTYPE html>", "a web page"),
+  ])
+  func `what stands in the place of a configuration is named`(text: String, found: String) throws {
+    let error = try #require(throws: CheckpointError.self) { try reader(text) }
+    #expect("\(error)".contains("config.json") && "\(error)".contains("found \(found)"))
+  }
+
+  @Test func `a member that is there twice is refused by name`() throws {
+    let error = try #require(throws: CheckpointError.self) { try reader(#"{"hidden_size": 1, "hidden_size": 2}"#) }
+    #expect("\(error)".contains("\"hidden_size\" twice"))
+  }
+
   @Test func `an absent or null field takes the default`() throws {
     let reader = try reader(#"{"a":null}"#)
     for key in ["a", "b"] {

@@ -108,8 +108,9 @@ struct HostileGGUFTests {
   }
 
   @Test func `types and versions that are not read are named`() throws {
-    try expectRefusal("Q3_K", "Q4_K") { $0.type = 11 }
-    try expectRefusal("IQ2_XXS") { $0.type = 16 }
+    for (type, name) in [(16, "IQ2_XXS"), (21, "IQ3_S"), (34, "TQ1_0"), (39, "MXFP4")] as [(UInt32, String)] {
+      try expectRefusal(name, "Q4_K_M", "docs/checkpoints.md") { $0.type = type }
+    }
     try expectRefusal("type 999") { $0.type = 999 }
     try expectRefusal("version 1") { $0.version = 1 }
     try expectRefusal("version 4") { $0.version = 4 }

@@ -42,7 +42,8 @@ struct HostilePyTorchTests {
   @Test(arguments: [
     HostileFile("instance", Pickle.file(Array("(ios\nsystem\n".utf8)), "INST"),
     HostileFile("object", Pickle.file([0x28, 0x6F]), "OBJ"),
-    HostileFile("new object", Pickle.file([0x29, 0x81]), "NEWOBJ"),
+    HostileFile("new object of nothing", Pickle.file([0x29, 0x81]), "a value"),
+    HostileFile("new object of a number", Pickle.file([0x4E, 0x29, 0x81]), "a function's name"),
     HostileFile("extension", Pickle.file([0x82, 1]), "EXT1"),
     HostileFile("text number", Pickle.file(Array("I1\n".utf8)), "INT"),
     HostileFile("buffer", Pickle.file([0x97]), "NEXT_BUFFER"),

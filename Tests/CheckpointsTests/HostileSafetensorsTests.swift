@@ -44,7 +44,7 @@ struct HostileSafetensorsTests {
   }
 
   @Test(arguments: [
-    HostileFile("empty", [], "at least 8 bytes"),
+    HostileFile("empty", [], "an empty file", "download"),
     HostileFile("seven bytes", [1, 2, 3, 4, 5, 6, 7], "found 7"),
     HostileFile("no header", Safetensors.file(length: 0, []), "'{'"),
     HostileFile(

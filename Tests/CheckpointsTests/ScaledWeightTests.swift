@@ -89,6 +89,55 @@ struct ScaledWeightTests {
     #expect("\(error)".contains("a.scale_weight") && "\(error)".contains("2 rows"))
   }
 
+  @Test(
+    arguments: [
+      ("a.scale_weight", [4, 2, 1]), ("a.weight_scale_inv", [1, 1]), ("a.weight_scale_inv", [2, 2]),
+      ("a.weight_scale", [8]),
+      ("a.weight_scale", [4, 4]), ("a.weight_scale_inv", [4, 1]),
+    ] as [(String, [Int])])
+  func `a factor for each block is named as a format that is not read, one for a matrix or row is read`(
+    name: String, dimensions: [Int]
+  ) throws {
+    let stored = WeightFormat.encode([Float](repeating: 2, count: 32), shape: [4, 8], as: .float8E4M3)
+    let checkpoint = try write([("a.weight", stored), (name, Tensor(repeating: 0.5, shape: Shape(dimensions)))])
+    let scope = WeightScope(checkpoint)
+    if dimensions == [1, 1] || dimensions == [4, 1] {
+      let weight = try scope.weight("a.weight", shape: [4, 8])
+      #expect(try ReferenceBackend().embedding(Tensor([3] as [Int32], shape: [1]), table: weight).floats()[0] == 1)
+      return
+    }
+    let error = try #require(throws: CheckpointError.self) { try scope.weight("a.weight", shape: [4, 8]) }
+    #expect("\(error)".hasPrefix("unsupported quantization") && "\(error)".contains(name))
+    #expect("\(error)".contains("each block of [4, 8]") && "\(error)".contains("docs/checkpoints.md"))
+    #expect(!"\(error)".contains("malformed"))
+  }
+
+  @Test(
+    arguments: [
+      ("bitsandbytes", ["weight", "weight.absmax", "weight.quant_state.bitsandbytes__nf4"]),
+      ("bitsandbytes", ["weight", "SCB"]), ("quanto", ["weight._data", "weight._scale"]),
+      ("GPTQ or AWQ", ["qweight", "qzeros", "scales"]), ("nunchaku", ["qweight", "smooth_factor", "wscales"]),
+      ("NVFP4", ["weight", "weight_scale", "weight_scale_2"]), ("MXFP4", ["weight_blocks", "weight_scales"]),
+      ("torchao", ["weight:qdata", "weight:scale"]), ("HQQ", ["W_q", "meta"]),
+    ] as [(String, [String])])
+  func `weights that other tools have quantized are named`(format: String, names: [String]) throws {
+    let error = try #require(throws: CheckpointError.self) {
+      try write(names.map { ("double_blocks.0.img_mod.linear.\($0)", Tensor(uninitialized: [4], .uint8)) })
+    }
+    #expect("\(error)".contains(format) && "\(error)".contains("double_blocks.0.img_mod.linear."))
+    #expect("\(error)".contains("use bf16") && !"\(error)".contains("malformed"))
+  }
+
+  @Test func `factors of a wrapped network belong to its weights`() throws {
+    let checkpoint = try write([
+      ("module.a._orig_mod.weight", eightBit), ("module.a._orig_mod.scale_weight", Tensor([2] as [Float], shape: [1])),
+    ])
+    #expect(checkpoint.tensors.map(\.name) == ["a.weight"])
+    let weight = try WeightScope(checkpoint).weight("a.weight", shape: [2, 2])
+    let ids = Tensor([0, 1] as [Int32], shape: [2])
+    #expect(try ReferenceBackend().embedding(ids, table: weight).floats() == [2, 4, -6, 896])
+  }
+
   @Test func `factors without a weight, of a plain weight or not finite are refused`() throws {
     let one = Tensor([1] as [Float], shape: [1])
     #expect(throws: CheckpointError.self) { try write([("a.weight", eightBit), ("b.scale_weight", one)]) }

@@ -4,8 +4,11 @@ import Foundation
 final class TemporaryFolder {
   let path: String
 
-  init() throws {
-    path = NSTemporaryDirectory() + "checkpoints-" + UUID().uuidString
+  /// - Parameter inMemory: Whether the folder is one that no disk is behind, where the system has such.
+  init(inMemory: Bool = false) throws {
+    let memory = "/dev/shm/"
+    let parent = inMemory && FileManager.default.isWritableFile(atPath: memory) ? memory : NSTemporaryDirectory()
+    path = parent + "checkpoints-" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

@@ -13,6 +13,8 @@ struct ZipWriter {
     var localName: String?
     /// Sizes and offset in the extra field of 64 bits.
     var isWide = false
+    /// What stands for the checksum; the true one where nil.
+    var claimedChecksum: UInt32?
 
     init(_ name: String, _ contents: [UInt8]) {
       self.name = name
@@ -41,7 +43,7 @@ struct ZipWriter {
       let offset = UInt64(file.bytes.count)
       let stored = entry.stored ?? entry.contents
       let size = entry.claimedByteCount ?? UInt64(entry.contents.count)
-      let checksum = ZipWriter.checksum(entry.contents)
+      let checksum = entry.claimedChecksum ?? ZipWriter.checksum(entry.contents)
       let localName = Array((entry.localName ?? entry.name).utf8)
       let name = Array(entry.name.utf8)
       file.add(UInt32(0x0403_4B50), UInt16(20), entry.flags, entry.method, UInt32(0), checksum)

@@ -35,6 +35,26 @@ import Testing
     #expect(picture.prefix(8) == Data([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]))
   }
 
+  @Test func `tensors are known by their contents, and what stands in the place of a file is named`() throws {
+    let folder = TemporaryFolder()
+    for name in ["a.sft", "a.mp4", "a"] {
+      try FileManager.default.copyItem(atPath: first, toPath: folder.path(name))
+      let result = try Program.run(["compare", folder.path(name), first, "--json"])
+      #expect(result.status == 0, "\(name): \(result.errors)")
+      #expect(try json(result.output)["psnr_db"]?.double == 100)
+    }
+    for (text, found) in [
+      ("version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"), ("<!DOCTYPE html>", "a web page"),
+      ("", "an empty file"),
+    ] {
+      try Data(text.utf8).write(to: URL(fileURLWithPath: folder.path("b.mp4")))
+      let result = try Program.run(["compare", folder.path("b.mp4"), first])
+      #expect(
+        result.status == 64 && result.errorLine.contains(found) && result.errorLine.contains("b.mp4"),
+        "\(result.errors)")
+    }
+  }
+
   @Test func `equal videos are 100 dB apart from nothing, as files, folders and tensors`() throws {
     let folder = TemporaryFolder()
     let paths = [folder.path("a.mp4"), folder.path("a/")]

@@ -26,6 +26,30 @@ import Testing
     try cursor.finish()
   }
 
+  @Test func `a lenient text may have a byte order mark and numbers that are none`() throws {
+    let text = Array("\u{FEFF} {\"a\": [NaN, Infinity, -Infinity, -1.5], \"b\": NaN}".utf8)
+    var cursor = try JSONCursor(text, dialect: .lenient)
+    let value = try cursor.readDocument()
+    let numbers = try #require(value["a"].array)
+    #expect(numbers.map(\.summary) == ["NaN", "Infinity", "-Infinity", "-1.5"])
+    #expect(numbers.map(\.double) == [nil, nil, nil, -1.5] && numbers.map(\.int) == [nil, nil, nil, nil])
+    cursor = try JSONCursor(text, dialect: .lenient)
+    try cursor.skipValue()
+    try cursor.finish()
+    #expect(cursor.position == text.count)
+  }
+
+  @Test(arguments: ["Nan", "NAN", "nan", "Infinit", "+Infinity", "-NaN", "inf", "1Infinity", "\u{FEFF}\u{FEFF}1"])
+  func `what Python does not write either is refused in a lenient text`(text: String) throws {
+    var cursor = try JSONCursor(Array(text.utf8), dialect: .lenient)
+    #expect(throws: JSONError.self) { try cursor.readDocument() }
+    var passed = try JSONCursor(Array(text.utf8), dialect: .lenient)
+    #expect(throws: JSONError.self) {
+      try passed.skipValue()
+      try passed.finish()
+    }
+  }
+
   @Test func `values are passed over, whatever they are`() throws {
     let value = #"{"a":[1,{"a":"\ud83d\ude00"},"]}",[]],"b":-1.5e999,"c":[true,false,null],"d":{}}"#
     var cursor = try cursor("[\(value),2]")

@@ -6,6 +6,11 @@ import Testing
 @Suite struct TensorViewTests {
   private let counting = Tensor((0..<24).map(Float.init), shape: [2, 3, 4])
 
+  @Test(arguments: [[2, 3, 0], [0, 4], [3, 0, 32], [0], [1, 0, 1, 5]] as [[Int]])
+  func `a tensor without elements is contiguous`(dimensions: [Int]) {
+    #expect(Tensor(uninitialized: Shape(dimensions)).isContiguous)
+  }
+
   @Test func `a slice keeps strides and moves the offset`() {
     let slice = counting.slice(1, 1..<3)
     #expect(slice.shape == [2, 2, 4] && slice.strides == [12, 4, 1] && slice.offset == 4)

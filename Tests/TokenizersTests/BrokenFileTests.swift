@@ -134,6 +134,46 @@ import Tokenizers
     #expect(error?.description.contains("offset 7") == true)
   }
 
+  @Test func `files that an editor saved with a byte order mark and CRLF are read`() throws {
+    func edited(_ text: String) -> Data { Data(("\u{FEFF}" + text.replacing("\n", with: "\r\n")).utf8) }
+    let whole = try JSONSerialization.data(withJSONObject: TinyTokenizer.llama(pieces: ["ab"]), options: .prettyPrinted)
+    let folder = try TemporaryFolder([
+      "tokenizer_config.json": "\u{FEFF}{\"model_max_length\": Infinity, \"x\": NaN}\r\n"
+    ])
+    try folder.write(edited(String(decoding: whole, as: UTF8.self)), to: "tokenizer.json")
+    let plain = try TinyTokenizer.folder(TinyTokenizer.llama(pieces: ["ab"]))
+    #expect(
+      try LlamaTokenizer(folder: folder.path).tokenize("ab é").ids
+        == LlamaTokenizer(folder: plain.path).tokenize("ab é").ids)
+    let clip = try TemporaryFolder()
+    try clip.write(
+      edited("{\"<|startoftext|>\": 0, \"<|endoftext|>\": 1, \"a\": 2, \"b</w>\": 3, \"ab</w>\": 4}\n"),
+      to: "vocab.json")
+    try clip.write(edited("#version: 0.2\na b</w>\n"), to: "merges.txt")
+    #expect(try CLIPTokenizer(folder: clip.path).tokenize("ab").ids.contains(4))
+  }
+
+  @Test func `a tokenizer in UTF-16 is named, with what to do`() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(
+      Data([0xFF, 0xFE] + "{}".utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }), to: "tokenizer.json")
+    let error = #expect(throws: TokenizerError.self) { try LlamaTokenizer(folder: folder.path) }
+    #expect(error?.description.contains("UTF-16") == true && error?.description.contains("as UTF-8") == true)
+  }
+
+  @Test(arguments: [
+    ("version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; fetch"), ("<html>", "a web page"),
+  ])
+  func `what stands in the place of a tokenizer is named`(text: String, found: String) throws {
+    for name in ["tokenizer.json", "tokenizer.model"] {
+      let folder = try TemporaryFolder([name: text])
+      let error = #expect(throws: TokenizerError.self) { try LlamaTokenizer(folder: folder.path) }
+      #expect(
+        error?.description.contains("\(folder.path)/\(name)") == true
+          && error?.description.contains("found \(found)") == true)
+    }
+  }
+
   @Test func `missing files are named`() throws {
     let folder = try TemporaryFolder()
     let llama = #expect(throws: TokenizerError.self) { try LlamaTokenizer(folder: folder.path) }

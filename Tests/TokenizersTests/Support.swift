@@ -22,8 +22,11 @@ final class TemporaryFolder {
   let url: URL
   var path: String { url.path }
 
-  init(_ files: [String: String] = [:]) throws {
-    url = FileManager.default.temporaryDirectory.appending(path: "tokenizers-\(UUID().uuidString)")
+  /// - Parameter inMemory: Whether the folder is one that no disk is behind, where the system has such.
+  init(_ files: [String: String] = [:], inMemory: Bool = false) throws {
+    let memory = inMemory && FileManager.default.isWritableFile(atPath: "/dev/shm/")
+    let parent = memory ? URL(filePath: "/dev/shm/") : FileManager.default.temporaryDirectory
+    url = parent.appending(path: "tokenizers-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     for (name, text) in files { try write(Data(text.utf8), to: name) }
   }

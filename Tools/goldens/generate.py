@@ -15,7 +15,7 @@ from common import GOLDENS
 
 PARTS = (
     "transformer", "vae", "llama", "clip", "random", "scheduler", "tokenizers", "pipeline", "formats", "layouts",
-    "blocks", "settings")
+    "blocks", "settings", "small_blocks")
 
 
 def write(parts, out):

@@ -10,6 +10,9 @@ extension TransformerConfiguration {
     self.init(hasGuidanceEmbedding: scope.has("guidance_in.mlp.0.weight"))
     if let proj = scope.shape(of: "img_in.proj.weight"), proj.rank == 5 {
       (hiddenSize, inputChannels, patchSize) = (proj[0], proj[1], Array(proj.dimensions[2...]))
+    } else if let proj = scope.shape(of: "img_in.proj.weight"), let bias = scope.shape(of: "img_in.proj.bias") {
+      // Axes were joined for a tool that has four: the published patches tell the channels.
+      (hiddenSize, inputChannels) = (bias.count, proj.count / max(bias.count * patchVolume, 1))
     }
     // Extents of zero are found when the network is built; here they must not divide.
     let head = max(scope.shape(of: "double_blocks.0.img_attn_q_norm.weight")?.count ?? 0, 1)
@@ -31,11 +34,11 @@ extension AutoencoderConfiguration {
   init(deducedFrom scope: WeightScope) {
     let blocks = scope.count { "decoder.up_blocks.\($0).resnets.0.conv1.conv.weight" }
     blockChannels = (0..<blocks).reversed().compactMap {
-      scope.shape(of: "decoder.up_blocks.\($0).resnets.0.conv1.conv.weight")?[0]
+      scope.outputs(of: "decoder.up_blocks.\($0).resnets.0.conv1.conv")
     }
     layersPerBlock = max(scope.count { "decoder.up_blocks.0.resnets.\($0).conv1.conv.weight" } - 1, 1)
-    if let latents = scope.shape(of: "post_quant_conv.weight") { latentChannels = latents[0] }
-    if let pixels = scope.shape(of: "decoder.conv_out.conv.weight") { outputChannels = pixels[0] }
+    if let latents = scope.outputs(of: "post_quant_conv") { latentChannels = latents }
+    if let pixels = scope.outputs(of: "decoder.conv_out.conv") { outputChannels = pixels }
     hasMidBlockAttention = scope.has("decoder.mid_block.attentions.0.to_q.weight")
   }
 }
@@ -99,6 +102,12 @@ extension CLIPTextConfiguration {
 }
 
 extension WeightScope {
+  /// The outputs of a convolution, as its bias tells: its weights' axes may be joined.
+  fileprivate func outputs(of module: String) -> Int? {
+    if let bias = shape(of: "\(module).bias") { return bias.count }
+    return shape(of: "\(module).weight")?.dimensions.first
+  }
+
   /// How many numbered parameters there are, from 0 on.
   fileprivate func count(_ name: (Int) -> String) -> Int {
     var count = 0

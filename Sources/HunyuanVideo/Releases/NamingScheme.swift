@@ -68,14 +68,24 @@ public struct NamingScheme: Sendable {
     for (name, probe, keys) in languageModels where has(probe) { return NamingScheme(name, .llama, keys) }
     if has("text_model.final_layer_norm.weight") {
       let other = ["vision_model.", "visual_projection.", "text_projection.", "logit_scale"]
-      return NamingScheme("transformers", .clip, KeyRules([], foreign: markers + other))
+      return NamingScheme("transformers", .clip, KeyRules([], foreign: markers + other, computed: clipBuffers))
     }
     if has("final_layer_norm.weight") && has("embeddings.position_embedding.weight") {
       // As transformers 5 saves the text model alone.
-      return NamingScheme("transformers, text model", .clip, KeyRules([], canonicalPrefix: "text_model."))
+      let rules = KeyRules(
+        [], canonicalPrefix: "text_model.", foreign: markers + ["text_projection.", "logit_scale"],
+        computed: clipBuffers)
+      return NamingScheme("transformers, text model", .clip, rules)
     }
     return nil
   }
+
+  /// Buffers of the language model that older versions of transformers saved: in each layer, later for all.
+  private static let llamaBuffers =
+    ["inv_freq", "cos_cached", "sin_cached"].flatMap {
+      ["model.layers.#.self_attn.rotary_emb.\($0)", "model.rotary_emb.\($0)"]
+    } + ["model.layers.#.self_attn.bias", "model.layers.#.self_attn.masked_bias"]
+  private static let clipBuffers = ["text_model.embeddings.position_ids"]
 
   /// Tensors that say how a file was made.
   private static let markers = ["scaled_fp8", "fp8_scale"]
@@ -90,23 +100,30 @@ public struct NamingScheme: Sendable {
 
   /// A name, a key that tells the scheme, and its table. Canonical names are those of `LlamaForCausalLM`.
   private static let languageModels: [(String, String, any KeyTable)] = [
-    ("transformers, LlamaForCausalLM", "model.embed_tokens.weight", KeyRules([], foreign: markers)),
+    (
+      "transformers, LlamaForCausalLM", "model.embed_tokens.weight",
+      KeyRules([], foreign: markers, computed: llamaBuffers)
+    ),
     (
       "transformers, LlamaModel", "embed_tokens.weight",
-      KeyRules([], canonicalPrefix: "model.", foreign: markers)
+      KeyRules([], canonicalPrefix: "model.", foreign: markers, computed: llamaBuffers)
     ),
     (
       "LLaVA", "language_model.model.embed_tokens.weight",
       KeyRules(
-        [], storedPrefix: "language_model.", foreign: markers + ["vision_tower.", "multi_modal_projector."])
+        [], storedPrefix: "language_model.", foreign: markers + ["vision_tower.", "multi_modal_projector."],
+        computed: llamaBuffers)
     ),
     (
       "LLaVA, prefix model.", "model.language_model.embed_tokens.weight",
       KeyRules(
         [], canonicalPrefix: "model.", storedPrefix: "model.language_model.",
-        foreign: markers + ["model.vision_tower.", "model.multi_modal_projector.", "lm_head."])
+        foreign: markers + ["model.vision_tower.", "model.multi_modal_projector.", "lm_head."], computed: llamaBuffers)
     ),
-    ("llama.cpp", "token_embd.weight", KeyRules(llamaCppRules, foreign: ["rope_freqs."])),
+    (
+      "llama.cpp", "token_embd.weight",
+      KeyRules(llamaCppRules, foreign: ["rope_freqs."], computed: ["blk.#.attn_rot_embd.weight"])
+    ),
   ]
 }
 
