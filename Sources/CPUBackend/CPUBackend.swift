@@ -38,6 +38,9 @@ public final class CPUBackend: Backend {
     pool = .shared(threads: threads ?? AvailableCores.count)
   }
 
+  /// Threads that the system did not give; the others do their part.
+  public var missingThreads: Int { pool.missingWorkers }
+
   /// The version of oneDNN that is linked: `2.6.3`.
   public static var libraryVersion: String { OneDNN.version }
 
