@@ -114,7 +114,7 @@ struct BenchCommand: ParsableCommand {
       bandwidth: max(before.bytesPerSecond, after.bytesPerSecond), peakRSSBytes: peakBytes, dtype: file?.storageName,
       overhead: cost, device: device)
     if let file { result.firstBlockSeconds = file.preparationSeconds + firstBlock.seconds }
-    print(try json ? result.json() : result.text)
+    try Console.result(json ? result.json() : result.text)
   }
 
   /// Times all ranks of a launch, and one of them with all their threads or with its card; the first prints.
@@ -146,7 +146,7 @@ struct BenchCommand: ParsableCommand {
         bandwidth: devices * max(before?.bytesPerSecond ?? 0, after.bytesPerSecond), peakRSSBytes: peakBytes,
         device: all)
       result.ranks = ranks
-      print(try json ? result.json() : result.text)
+      try Console.result(json ? result.json() : result.text)
     }
     try session.finish()
   }

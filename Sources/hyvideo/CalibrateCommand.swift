@@ -59,6 +59,7 @@ struct CalibrateCommand: ParsableCommand {
   func run() throws {
     let (model, device, prompts, request, digest) = try RefusedBeforeWork.checking { try checked() }
     let path = output ?? CalibrationFolder.path(request, checkpointSHA256: digest)
+    try RefusedBeforeWork.checking { try checkOutput(path) }
     let observer = CalibrationObserver()
     let readAhead = try RunOptions.readAhead(for: model, offloads: false)
     let pipeline = VideoPipeline(
@@ -97,7 +98,7 @@ struct CalibrateCommand: ParsableCommand {
         return FidelityMeasurement.Run(latents: [], video: frames.video, steps: observer.steps)
       }
       let full = try requests.indices.map { try made($0, .none) }
-      print("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
+      try Console.written("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
       for (method, options) in Self.grid {
         let settings = try StepCacheSettings(
           method: method, options: options, fitted: calibration.fitted)
@@ -110,12 +111,21 @@ struct CalibrateCommand: ParsableCommand {
           speedup: measured.reduce(0) { $0 + $1.speedupOfMedians } / Double(measured.count),
           psnr: measured.map(\.psnrDB), ssim: measured.map(\.ssim))
         calibration.points.append(point)
-        print(point.line)
+        try Console.written(point.line)
       }
     }
     try calibration.write(to: path)
     if let plot { try calibration.plot.write(to: plot) }
-    print(path)
+    try Console.written(path)
+  }
+
+  /// All is measured before it is written: what cannot be written is refused before.
+  private func checkOutput(_ path: String) throws {
+    try OutputPlan.requireReplaceable(path, flag: "--output")
+    if let plot { try OutputPlan.requireReplaceable(plot, flag: "--plot") }
+    let files = [path] + (plot.map { [$0] } ?? [])
+    try OutputPlan.requireDistinct(files)
+    for file in files { try OutputPlan.claim(file) }
   }
 
   private func checked() throws -> (ModelFolder, any ComputeDevice, [String], GenerationRequest, String) {

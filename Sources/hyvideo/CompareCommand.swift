@@ -31,9 +31,9 @@ struct CompareCommand: ParsableCommand {
       encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
       encoder.nonConformingFloatEncodingStrategy = .convertToString(
         positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-      print(String(decoding: try encoder.encode(result), as: UTF8.self))
+      try Console.result(String(decoding: encoder.encode(result), as: UTF8.self))
     } else {
-      print(result.text)
+      try Console.result(result.text)
     }
   }
 }

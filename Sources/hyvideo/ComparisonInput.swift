@@ -12,7 +12,7 @@ enum ComparisonInput {
 
   init(_ path: String) throws {
     guard path.lowercased().hasSuffix(".safetensors") else {
-      self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.find()))
+      self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.found()))
       return
     }
     let file = try WrittenFile.tensors.reading(path) { try Checkpoint(path: $0) }

@@ -18,9 +18,16 @@ enum Console {
   /// Writes to standard error. A closed pipe or descriptor is ignored.
   static func error(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
+  /// Tells where a file is that was written. With standard output closed from the beginning nobody asks: the file is the result.
+  /// - Throws: `OutputFailure` where it cannot be told.
+  static func written(_ path: String) throws {
+    if !StandardStreams.isOutputClosed { try result(path) }
+  }
+
   /// Writes a line to standard output.
   /// - Throws: `OutputFailure` where it cannot be written whole.
   static func result(_ line: String) throws {
+    if StandardStreams.isOutputClosed { throw OutputFailure(code: EBADF) }
     if let code = write(line + "\n", to: STDOUT_FILENO) { throw OutputFailure(code: code) }
   }
 

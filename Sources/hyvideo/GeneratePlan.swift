@@ -65,17 +65,15 @@ struct GeneratePlan {
     model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: parts)
     let (requests, sizeNotes) = try Self.requests(command, model: model, seed: session.seed)
 
-    let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
-    try Self.require(
-      (1...1000).contains(framesPerSecond), "invalid frame rate", "--fps", "1 to 1000", "\(framesPerSecond)")
-    self.framesPerSecond = framesPerSecond
+    let settings = try GenerateSettings(command, requests: requests, model: model)
+    framesPerSecond = settings.framesPerSecond
     sharing = try RankSharing(
       command.ranks, usesGuidance: requests[0].usesGuidance, model: model, session: session)
     device = try command.device.open(session, threads: session.group.size > 1 ? sharing.threads : nil)
     threads = device.threads
 
-    ffmpeg = session.isFirst ? try FFmpeg.find() : nil
-    let outputs = try OutputPlan(command.output, requests: requests, isChecked: session.isFirst)
+    ffmpeg = session.isFirst ? try FFmpeg.found() : nil
+    let outputs = try OutputPlan(command.output, command.running, requests: requests, isChecked: session.isFirst)
     needsEncoder = outputs.hasFiles
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
@@ -88,21 +86,11 @@ struct GeneratePlan {
     for index in jobs.indices { jobs[index].request.cache = cache.settings }
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
-    progress = try command.running.progress.style()
-    previewInterval = command.running.preview
-    if let interval = previewInterval {
-      try Self.require((1...10_000).contains(interval), "invalid interval", "--preview", "1 to 10000", "\(interval)")
-    }
+    progress = settings.progress
+    previewInterval = settings.previewInterval
     initialNoise = command.output.initialNoise
-    saveInterval = command.running.checkpointEvery
-    if let interval = saveInterval {
-      try Self.require(
-        (0...10_000).contains(interval), "invalid interval", "--checkpoint-every", "0 to 10000", "\(interval)")
-    }
+    saveInterval = settings.saveInterval
     if let saved, let path = command.running.resume {
-      try Self.require(
-        !command.cache.measureFidelity, "cannot measure", "--resume", "no --measure-fidelity, which compares all steps",
-        "both")
       resumed = (path, saved)
       try requireSame(saved, path)
     } else {

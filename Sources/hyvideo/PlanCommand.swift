@@ -3,6 +3,7 @@ import CPUBackend
 import Foundation
 import Generation
 import HunyuanVideo
+import Layers
 
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -80,6 +81,10 @@ struct PlannedRun {
   init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
     let model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
     var (requests, _) = try GeneratePlan.requests(command, model: model, seed: 0)
+    _ = try GenerateSettings(command, requests: requests, model: model)
+    if requests.contains(where: { $0.initialNoise != nil }) {
+      try VideoPipeline(model, in: ForwardContext(backend: CPUBackend()), observer: QuietObserver()).verify(requests)
+    }
     try command.ranks.requireCount()
     let ranks = command.ranks.ranks ?? 1
     heads = try model.transformerNetwork().transformerConfiguration().headCount

@@ -37,9 +37,15 @@ struct ConfigurationFile {
         "unreadable configuration", at: path, expected: "a UTF-8 text file of at most \(byteLimit) bytes", found: found,
         remedy: "check --config")
     }
-    guard let handle = FileHandle(forReadingAtPath: path) else {
+    // To open a pipe that nobody writes to would wait for ever.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else {
       throw refused(FileManager.default.fileExists(atPath: path) ? "a file that cannot be opened" : "nothing")
     }
+    let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    if poll(&entry, 1, 10_000) == 0 { throw refused("a pipe that nobody writes to") }
+    _ = fcntl(descriptor, F_SETFL, 0)
     let data: Data?
     do { data = try handle.read(upToCount: byteLimit + 1) } catch { throw refused("no file that can be read") }
     guard let data, data.count <= byteLimit else { throw refused(data == nil ? "an empty file" : "more") }

@@ -41,7 +41,7 @@ struct ReproduceCommand: ParsableCommand {
   // MARK: Before
 
   private func prepare() throws -> (origin: VideoOrigin, words: [String], path: String) {
-    let origin = try VideoOrigin(path: video, ffmpeg: FFmpeg.find())
+    let origin = try VideoOrigin(path: video, ffmpeg: FFmpeg.found())
     let model = try model(of: origin)
     let path = try OutputPlan.named(output ?? defaultOutput, count: 1)[0]
     if URL(fileURLWithPath: path).standardizedFileURL == URL(fileURLWithPath: video).standardizedFileURL {
@@ -136,7 +136,7 @@ struct ReproduceCommand: ParsableCommand {
 
   /// Says whether the frames are the same.
   private func compare(_ path: String) throws {
-    let ffmpeg = try FFmpeg.find()
+    let ffmpeg = try FFmpeg.found()
     let digests = try [video, path].map { try Self.digests(of: VideoReader(path: $0, ffmpeg: ffmpeg)) }
     let differing = zip(digests[0], digests[1]).enumerated().filter { $1.0 != $1.1 }.map(\.offset)
     if differing.isEmpty && digests[0].count == digests[1].count {
