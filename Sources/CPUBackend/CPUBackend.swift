@@ -36,6 +36,9 @@ public final class CPUBackend: Backend {
     (precision, convolutions, products) = (backend.precision, backend.convolutions, backend.products)
   }
 
+  /// Threads that the system did not give; the others do their part.
+  public var missingThreads: Int { pool.missingWorkers }
+
   /// The version of oneDNN that is linked: `2.6.3`.
   public static var libraryVersion: String { OneDNN.version }
 

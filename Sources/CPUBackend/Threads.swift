@@ -1,3 +1,5 @@
+import TensorCore
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -54,8 +56,9 @@ enum ThreadState {
   }
 }
 
-/// Starts a detached thread.
-func startThread(_ body: @escaping @Sendable () -> Void) {
+/// Starts a detached thread, whose own faults are handled on a stack of their own.
+/// - Returns: whether the system gave one.
+func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   final class Start {
     let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -65,9 +68,14 @@ func startThread(_ body: @escaping @Sendable () -> Void) {
   let status = pthread_create(
     &thread, nil,
     { argument in
+      FaultStack.install()
       if let argument { Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body() }
       return nil
     }, start.toOpaque())
-  precondition(status == 0, "worker pool: the system refused a thread: \(String(cString: strerror(status)))")
+  if status != 0 {
+    start.release()
+    return false
+  }
   pthread_detach(thread)
+  return true
 }

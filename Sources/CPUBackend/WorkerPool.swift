@@ -8,7 +8,7 @@ import Synchronization
 
 /// The threads that all loops of the backend share: the caller and `threads - 1` workers.
 final class WorkerPool: @unchecked Sendable {
-  // Sendable: the job is guarded by the lock, the rest is atomic or constant.
+  // Sendable: the job is guarded by the lock, the rest is atomic or constant once the pool is made.
 
   /// One parallel loop. Workers that wake late find no index left and never touch the body.
   private final class Job: @unchecked Sendable {
@@ -47,6 +47,8 @@ final class WorkerPool: @unchecked Sendable {
   }
 
   let threads: Int
+  /// Workers that the system did not give: the others do their part.
+  private(set) var missingWorkers = 0
   /// How often to look for news before sleeping, about 20 microseconds: loops follow each other closely in a network.
   private static let spins = 20_000
 
@@ -59,11 +61,12 @@ final class WorkerPool: @unchecked Sendable {
   private init(threads: Int) {
     self.threads = threads
     for worker in 1..<max(threads, 1) {
-      startThread { [self] in
+      let isStarted = startThread { [self] in
         OneDNN.useCallingThreadOnly()
         ThreadState.worker = worker
         serve()
       }
+      if !isStarted { missingWorkers += 1 }
     }
   }
 

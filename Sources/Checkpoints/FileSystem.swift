@@ -86,6 +86,33 @@ public enum FileSystem {
     try write(DescriptorFile(reading: source).readAll(limit: 256 << 20), to: path)
   }
 
+  /// A path that goes on from another one: `stem` and `suffix`, where the file system takes so long a name. Else the stem's name is
+  /// cut, and gets a mark that others with the same beginning do not have.
+  public static func path(_ stem: String, suffix: String) -> String {
+    let slash = stem.lastIndex(of: "/").map(stem.index(after:)) ?? stem.startIndex
+    let (folder, name) = (stem[..<slash], stem[slash...])
+    let room = nameLimit(inFolder: self.folder(of: stem)) - suffix.utf8.count
+    if name.utf8.count <= room { return stem + suffix }
+    // FNV-1a: the same in every process.
+    let hash = name.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    let digits = String(hash, radix: 16)
+    let mark = "~" + String(repeating: "0", count: 16 - digits.count) + digits
+    var cut = ""
+    var length = mark.utf8.count
+    for character in name {
+      length += character.utf8.count
+      if length > room { break }
+      cut.append(character)
+    }
+    return folder + cut + mark + suffix
+  }
+
+  /// How many bytes a name in a folder may have.
+  public static func nameLimit(inFolder folder: String) -> Int {
+    let limit = pathconf(folder, Int32(_PC_NAME_MAX))
+    return limit > 0 ? limit : 255
+  }
+
   /// `folder/name`.
   public static func join(_ folder: String, _ name: String) -> String {
     folder.hasSuffix("/") ? folder + name : folder + "/" + name

@@ -12,6 +12,7 @@ final class PartialFile {
   let path: String
   private let temporaryPath: String
   private let file: DescriptorFile
+  private let cleanup: EmergencyCleanup
   private var isFinished = false
 
   /// - Throws: `CheckpointError.unwritable`.
@@ -20,6 +21,7 @@ final class PartialFile {
     PartialName.removeLeftoverFiles(of: path)
     temporaryPath = PartialName.make(for: path)
     file = try DescriptorFile(creating: temporaryPath, for: path)
+    cleanup = EmergencyCleanup { [temporaryPath] in unlink(temporaryPath) }
   }
 
   deinit { if !isFinished { unlink(temporaryPath) } }

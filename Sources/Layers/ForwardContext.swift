@@ -62,10 +62,11 @@ public struct ForwardContext: Sendable {
   /// - Parameters:
   ///   - block: where this is; made where it is needed alone.
   ///   - results: what the block hands on, by names for messages.
-  /// - Throws: `BackendError.nonFinite`.
+  /// - Throws: `BackendError.nonFinite`, and what `checkStop` throws.
   public func endBlock(
     _ block: @autoclosure () -> BlockName, _ results: KeyValuePairs<StaticString, Tensor>
   ) throws(BackendError) {
+    try checkStop()
     if checksFiniteness {
       for (name, tensor) in results where tensor.count > 0 {
         if try !backend.isFinite(tensor) { throw nonFinite(try backend.download(tensor), "\(name)", block()) }
@@ -74,9 +75,12 @@ public struct ForwardContext: Sendable {
     if let recorder { recorder.blockDidEnd(block()) }
   }
 
-  /// Ends a pass that is not wanted any more.
-  /// - Throws: `BackendError.stopped`.
-  public func checkStop() throws(BackendError) { if let isStopped, isStopped() { throw .stopped } }
+  /// Ends a pass that is not wanted any more, or whose weights are lost.
+  /// - Throws: `BackendError.stopped` or `lostFile`.
+  public func checkStop() throws(BackendError) {
+    if let isStopped, isStopped() { throw .stopped }
+    do { try MappedFile.requireIntact() } catch { throw .lostFile(error) }
+  }
 
   private func nonFinite(_ result: Tensor, _ name: String, _ block: BlockName) -> BackendError {
     .nonFinite(

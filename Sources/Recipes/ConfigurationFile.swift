@@ -44,10 +44,16 @@ struct ConfigurationFile {
   }
 
   private static func bytes(_ path: String) throws(RequestError) -> [UInt8] {
-    guard let handle = FileHandle(forReadingAtPath: path) else {
+    // To open a pipe that nobody writes to would wait for ever.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else {
       throw refused(
         path, found: FileManager.default.fileExists(atPath: path) ? "a file that cannot be opened" : "nothing")
     }
+    let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    if poll(&entry, 1, 10_000) == 0 { throw refused(path, found: "a pipe that nobody writes to") }
+    _ = fcntl(descriptor, F_SETFL, 0)
     do { return [UInt8](try handle.read(upToCount: byteLimit + 1) ?? Data()) } catch {
       throw refused(path, found: "no file that can be read")
     }

@@ -25,6 +25,16 @@ public final class MappedFile: Storage, @unchecked Sendable {
   public let path: String
   public let byteCount: Int
   private let address: UnsafeMutableRawPointer?
+  private let watch: MappedFileWatch
+  private let number: Int
+
+  /// From here on pages that are lost read as zeros, instead of ending the process without a word, and `requireIntact` looks for
+  /// losses. For programs: it is of the whole process.
+  public static func surviveLosses() { MappedFileWatch.start() }
+
+  /// Checks that all mapped files are as they were when they were opened. Without `surviveLosses` it finds nothing.
+  /// - Throws: the loss of one that was cut short or written over, or that its disk does not give any more.
+  public static func requireIntact() throws(MappedFileLoss) { try MappedFileWatch.requireIntact() }
 
   /// Maps a whole file. An empty file has no address.
   /// - Throws: `FileError` when the file cannot be opened, is not a regular file or cannot be mapped.
@@ -32,25 +42,33 @@ public final class MappedFile: Storage, @unchecked Sendable {
     // Non-blocking: a named pipe without a writer would stop the program here.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if descriptor < 0 { throw FileError(path: path, operation: "open", code: errno) }
-    defer { close(descriptor) }
+    func failure(_ operation: String, _ code: Int32) -> FileError {
+      close(descriptor)
+      return FileError(path: path, operation: operation, code: code)
+    }
     var information = stat()
-    if fstat(descriptor, &information) != 0 { throw FileError(path: path, operation: "read the size of", code: errno) }
+    if fstat(descriptor, &information) != 0 { throw failure("read the size of", errno) }
     if information.st_mode & S_IFMT != S_IFREG {
-      throw FileError(path: path, operation: "map", code: information.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
+      throw failure("map", information.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
     }
     let size = Int(information.st_size)
+    var mapping: UnsafeMutableRawPointer?
     if size > 0 {
-      let mapping = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0)
-      if mapping == MAP_FAILED { throw FileError(path: path, operation: "map", code: errno) }
-      address = mapping
-    } else {
-      address = nil
+      mapping = mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0)
+      if mapping == MAP_FAILED { throw failure("map", errno) }
     }
-    self.path = path
-    byteCount = size
+    (self.path, address, byteCount) = (path, mapping, size)
+    watch = MappedFileWatch(
+      path: path, byteCount: size, descriptor: descriptor, changed: information.st_mtim,
+      fault: mapping.flatMap { MappingFaults.add($0, byteCount: size) })
+    number = watch.begin()
   }
 
-  deinit { if let address { munmap(address, byteCount) } }
+  deinit {
+    watch.end(number)
+    if let address { munmap(address, byteCount) }
+    close(watch.descriptor)
+  }
 
   public var hostAddress: UnsafeMutableRawPointer? { address }
 

@@ -1,3 +1,5 @@
+public import TensorCore
+
 /// What can go wrong while a backend computes. Shapes and types that do not fit are programming errors and trap instead.
 public enum BackendError: Error, CustomStringConvertible {
   /// The device has no room for a tensor.
@@ -10,6 +12,8 @@ public enum BackendError: Error, CustomStringConvertible {
   case communicationFailure(operation: String, reason: String)
   /// A result holds NaN or infinity.
   case nonFinite(NonFiniteResult)
+  /// A file that weights are mapped from is not what it was.
+  case lostFile(MappedFileLoss)
   /// The run was told to end.
   case stopped
 
@@ -28,6 +32,7 @@ public enum BackendError: Error, CustomStringConvertible {
       "communication failed: \(operation): \(reason)"
     case .nonFinite(let result):
       "not a number: \(result.location): expected finite values, found \(result.found); \(result.cause)"
+    case .lostFile(let loss): "\(loss)"
     case .stopped: "stopped: the run was told to end"
     }
   }

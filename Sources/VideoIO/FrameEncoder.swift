@@ -1,6 +1,7 @@
 /// An `ffmpeg` that is fed raw rgb24 frames and writes files. Its failures become typed errors that name the output.
 final class FrameEncoder {
   private let child: ChildProcess
+  private let ffmpeg: FFmpeg
   private let destination: String
   private let frameByteCount: Int
   private(set) var frameCount = 0
@@ -18,7 +19,7 @@ final class FrameEncoder {
       "-i", "pipe:0",
     ]
     child = try ffmpeg.start(input + outputArguments, connection: .input)
-    self.destination = destination
+    (self.destination, self.ffmpeg) = (destination, ffmpeg)
     frameByteCount = width * height * 3
   }
 
@@ -40,6 +41,7 @@ final class FrameEncoder {
   func cancel() { child.stop() }
 
   private func failure(_ termination: ChildProcess.Termination) -> VideoIOError {
+    if let failure = ffmpeg.failure(child.abandonment, with: destination) { return failure }
     let detail = child.errorText
     if detail.contains("No space left on device") || detail.contains("Disk quota exceeded") {
       return .diskFull(path: destination)

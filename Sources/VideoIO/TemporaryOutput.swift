@@ -1,3 +1,5 @@
+import TensorCore
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -13,9 +15,11 @@ final class TemporaryOutput {
   private let isFolder: Bool
   /// Holds the lock; never inherited by the encoder.
   private let descriptor: Int32
+  private let cleanup: EmergencyCleanup
 
   private init(path: String, isFolder: Bool, descriptor: Int32) {
     (self.path, self.isFolder, self.descriptor) = (path, isFolder, descriptor)
+    cleanup = EmergencyCleanup { Self.remove(path, isFolder: isFolder) }
     // File systems without locks keep what a killed process leaves there.
     if descriptor >= 0 { flock(descriptor, LOCK_EX | LOCK_NB) }
   }

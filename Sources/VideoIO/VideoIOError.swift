@@ -26,6 +26,12 @@ public enum VideoIOError: Error, Equatable, CustomStringConvertible {
   /// `ffmpeg` stopped while it was fed or did not finish the file. `status` tells how it ended, `detail` the end of
   /// what it printed.
   case encoderFailed(path: String, frames: Int, status: String, detail: String)
+  /// A program neither took nor gave anything for so long, and did not end.
+  case stalled(program: String, path: String, seconds: Int)
+  /// The work was given up because nobody wants it any more.
+  case stopped(path: String)
+  /// Frames of a size that cannot be written; `remedy` is what can be had.
+  case sizeUnsupported(path: String, width: Int, height: Int, expected: String, remedy: String)
   /// A file or folder to read does not exist or cannot be opened.
   case inputUnreadable(path: String, code: Int32)
   /// `ffmpeg` could not decode a file.
@@ -59,6 +65,13 @@ public enum VideoIOError: Error, Equatable, CustomStringConvertible {
     case .encoderFailed(let path, let frames, let status, let detail):
       "video encoding failed: \(path): expected ffmpeg to succeed, found \(status) after \(frames) \(frames == 1 ? "frame" : "frames")"
         + (detail.isEmpty ? "" : " (\(detail))") + "; check the installation with ffmpeg -version"
+    case .stalled(let program, let path, let seconds):
+      "\(program) hangs: \(path): expected it to take or give something, found nothing in \(seconds) s; it was ended: try it by "
+        + "hand, or set \(FFmpeg.patienceVariable) to more seconds"
+    case .stopped(let path):
+      "stopped: \(path): expected to go on, found that the run was told to end"
+    case .sizeUnsupported(let path, let width, let height, let expected, let remedy):
+      "frames too large: \(path): expected \(expected), found \(height) x \(width); \(remedy)"
     case .inputUnreadable(let path, let code):
       "cannot read: \(path): expected a video file or a folder of PNG frames, found \(systemMessage(code)); check the path"
     case .decoderFailed(let path, let detail):

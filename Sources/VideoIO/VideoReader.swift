@@ -30,6 +30,8 @@ public struct VideoReader: Sendable {
     if path.utf8.contains(0) { throw .inputUnreadable(path: path, code: ENOENT) }
     if stat(path, &information) != 0 { throw .inputUnreadable(path: path, code: errno) }
     let isFolder = information.st_mode & S_IFMT == S_IFDIR
+    // A video is read more than once, which a pipe is not; and one that nobody writes to would be waited for for ever.
+    if !isFolder && information.st_mode & S_IFMT != S_IFREG { throw .inputUnreadable(path: path, code: ESPIPE) }
     if access(path, R_OK) != 0 { throw .inputUnreadable(path: path, code: errno) }
     self.path = path
     self.ffmpeg = ffmpeg
@@ -82,6 +84,7 @@ public struct VideoReader: Sendable {
         continue
       }
       let termination = child.finish()
+      if let failure = ffmpeg.failure(child.abandonment, with: path) { throw failure }
       if termination != .exited(0) || !frame.isEmpty || position == 0 {
         let detail = child.errorText
         throw VideoIOError.decoderFailed(

@@ -96,7 +96,7 @@ struct CalibrateCommand: ParsableCommand {
         return FidelityMeasurement.Run(latents: [], video: frames.video, steps: observer.steps)
       }
       let full = try requests.indices.map { try made($0, .none) }
-      try Console.result("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
+      try Console.written("rule, computed of \(request.steps) steps, speed-up, PSNR worst and median, SSIM median")
       for (method, options) in Self.grid {
         let settings = try StepCacheSettings(
           method: method, options: options, fitted: calibration.fitted)
@@ -109,12 +109,12 @@ struct CalibrateCommand: ParsableCommand {
           speedup: measured.reduce(0) { $0 + $1.speedupOfMedians } / Double(measured.count),
           psnr: measured.map(\.psnrDB), ssim: measured.map(\.ssim))
         calibration.points.append(point)
-        try Console.result(point.line)
+        try Console.written(point.line)
       }
     }
     try calibration.write(to: path)
     if let plot { try calibration.plot.write(to: plot) }
-    try Console.result(path: path)
+    try Console.written(path: path)
   }
 
   private func checked() throws -> (ModelFolder, any ComputeDevice, [String], GenerationRequest, String, String) {
@@ -140,7 +140,12 @@ struct CalibrateCommand: ParsableCommand {
     opened.tellWarnings(RankSession.alone)
     let digest = try GeneratePlan.digest(of: model)
     let path = output ?? CalibrationFolder.path(request, checkpointSHA256: digest)
+    // All is measured before it is written: what cannot be written is refused before.
     try OutputPlan.requireReplaceable(path, flag: "--output")
+    if let plot { try OutputPlan.requireReplaceable(plot, flag: "--plot") }
+    let files = [path] + (plot.map { [$0] } ?? [])
+    try OutputPlan.requireDistinct(files)
+    for file in files { try OutputPlan.claim(file) }
     return (model, opened, prompts, request, digest, path)
   }
 }

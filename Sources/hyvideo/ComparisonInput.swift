@@ -12,7 +12,7 @@ enum ComparisonInput {
 
   init(_ path: String) throws {
     guard try path.lowercased().hasSuffix(".safetensors") || Self.holdsTensors(path) else {
-      self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.find()))
+      self = .video(try VideoReader(path: path, ffmpeg: FFmpeg.found()))
       return
     }
     let file = try WrittenFile.tensors.reading(path) { try Checkpoint(path: $0) }

@@ -34,15 +34,25 @@ enum Console {
   /// - Throws: `OutputFailure` where it cannot be written whole.
   static func result(_ text: String) throws { try print(text.printableLines) }
 
-  /// Writes a path to standard output: as it is for programs, as a text on a terminal.
-  /// - Throws: `OutputFailure` where it cannot be written whole.
-  static func result(path: String) throws { try print(isatty(STDOUT_FILENO) == 1 ? path.printable : path) }
-
   /// Writes JSON to standard output, where what a terminal would obey is escaped.
   /// - Throws: `OutputFailure` where it cannot be written whole.
   static func result(json: String) throws { try print(json.printableJSON) }
 
+  /// Tells where a file is that was written: as it is for programs, as a text on a terminal. With standard output closed from the
+  /// beginning nobody asks: the file is the result.
+  /// - Throws: `OutputFailure` where it cannot be told.
+  static func written(path: String) throws { try written(isatty(STDOUT_FILENO) == 1 ? path.printable : path, print) }
+
+  /// Tells of work whose result is a file.
+  /// - Throws: `OutputFailure` where it cannot be told.
+  static func written(_ text: String) throws { try written(text, result) }
+
+  private static func written(_ text: String, _ write: (String) throws -> Void) throws {
+    if !StandardStreams.isOutputClosed { try write(text) }
+  }
+
   private static func print(_ line: String) throws {
+    if StandardStreams.isOutputClosed { throw OutputFailure(code: EBADF) }
     if let code = write(line + "\n", to: STDOUT_FILENO) { throw OutputFailure(code: code) }
   }
 

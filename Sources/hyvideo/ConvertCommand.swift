@@ -100,6 +100,7 @@ struct ConvertCommand: ParsableCommand {
       if !(1...1000).contains(count) { throw Self.refused("impossible depth", flag, ["1 to 1000"], "\(count)") }
     }
     let depth = RandomNetwork.Depth(doubleBlocks: doubleBlocks, singleBlocks: singleBlocks)
+    try RefusedBeforeWork.checking { try requirePlace() }
     if !holes { try requireSpace(networks.reduce(0) { $0 + $1.byteCount(format, depth: depth) }) }
     for network in networks {
       if holes {
@@ -110,7 +111,7 @@ struct ConvertCommand: ParsableCommand {
           progress.report(network.rawValue, $0, of: $1)
         }
       }
-      try Console.result(path: "\(output)/\(network.path)")
+      try Console.written(path: "\(output)/\(network.path)")
     }
   }
 
@@ -130,6 +131,8 @@ struct ConvertCommand: ParsableCommand {
       if checkpoint.files.contains(where: { Self.isSame($0, output) }) {
         throw Self.refused("input is output", "--output", ["another file than the one that is read"], output)
       }
+      try OutputPlan.requireReplaceable(output, flag: "--output")
+      try OutputPlan.claim(output)
       try requireSpace(conversion.byteCount)
       return (network, conversion)
     }
@@ -139,7 +142,7 @@ struct ConvertCommand: ParsableCommand {
     }
     try conversion.writeConfiguration(inFolder: FileSystem.folder(of: output))
     try report(fidelities)
-    try Console.result(path: output)
+    try Console.written(path: output)
   }
 
   // MARK: A whole checkpoint
@@ -153,6 +156,7 @@ struct ConvertCommand: ParsableCommand {
       if let obstacle = FolderConversion.obstacle(at: output) {
         throw Self.refused("output is taken", "--output", ["a folder that is not there yet, or empty"], obstacle)
       }
+      try requirePlace()
       try requireSpace(conversion.byteCount)
       return conversion
     }
@@ -160,20 +164,28 @@ struct ConvertCommand: ParsableCommand {
     try conversion.write(
       to: output, progress: { progress.report($0, $1, of: $2) },
       done: { network, fidelities in
-        try Console.result("\(network.names.network.title), \(network.checkpoint.path)")
+        try Console.written("\(network.names.network.title), \(network.checkpoint.path)")
         try report(fidelities)
       })
-    try Console.result(path: output)
+    try Console.written(path: output)
   }
 
   // MARK: Both
 
   private func report(_ fidelities: [CheckpointConversion.Fidelity]) throws {
     for fidelity in fidelities {
-      try Console.result(
+      try Console.written(
         "\(fidelity.kind): \(fidelity.format), \(fidelity.count) numbers, relative error "
           + String(format: "%.2e", fidelity.relativeError))
     }
+  }
+
+  /// The folder that is written must be one that can be made, and nobody else's.
+  private func requirePlace() throws {
+    let path = output.hasSuffix("/") ? String(output.dropLast()) : output
+    try OutputPlan.requireReachable(path)
+    try OutputPlan.requireWritable(folder: OutputPlan.folder(of: path))
+    try OutputPlan.claim(path)
   }
 
   private func requireSpace(_ needed: Int) throws(RequestError) {
@@ -212,7 +224,7 @@ struct ConvertCommand: ParsableCommand {
 }
 
 /// Is told of nothing: no video is made.
-private final class QuietObserver: GenerationObserver {}
+final class QuietObserver: GenerationObserver {}
 
 /// Lines on standard error that tell how much of a file is written.
 private final class ByteProgress {

@@ -38,6 +38,7 @@ struct DecodeCommand: ParsableCommand {
     let observer = RunObserver(try progress.style())
     let (decoder, latents, path, writer) = try RefusedBeforeWork.checking { try prepare(observer) }
     StopSignals.install()
+    defer { StopSignals.uninstall() }
     do {
       try decoder.decode(latents, tiling: tiling, into: writer)
       try writer.finish()
@@ -49,7 +50,7 @@ struct DecodeCommand: ParsableCommand {
       throw error
     }
     if let saveFrames { try writer.saveFrames(to: saveFrames) }
-    try Console.result(path: path)
+    try Console.written(path: path)
   }
 
   private var tiling: Bool { vaeTiling ?? true }
@@ -91,10 +92,13 @@ struct DecodeCommand: ParsableCommand {
     let path = try OutputPlan.named(name, count: 1)[0]
     let rate = fps ?? run?.details["fps"].flatMap { Int($0) } ?? model.defaults.framesPerSecond
     try GeneratePlan.requireFrameRate(rate)
-    let ffmpeg = try FFmpeg.find()
+    try FrameLimits.check(width: size.width, height: size.height, for: path)
+    let ffmpeg = try FFmpeg.found()
     if !path.hasSuffix("/") { try ffmpeg.requireEncoder() }
     try OutputPlan.checkVideo(path)
     if let saveFrames { try OutputPlan.requireReplaceable(saveFrames, flag: "--save-frames") }
+    try OutputPlan.requireDistinct([latents, path] + (saveFrames.map { [$0] } ?? []))
+    for file in [path] + (saveFrames.map { [$0] } ?? []) { try OutputPlan.claim(file) }
     let prefix = "metadata."
     let stored = (run?.details ?? [:]).filter { $0.key.hasPrefix(prefix) }
     let metadata = Dictionary(uniqueKeysWithValues: stored.map { (String($0.key.dropFirst(prefix.count)), $0.value) })

@@ -54,7 +54,11 @@ struct GenerateCommand: ParsableCommand {
     for warning in plan.warnings { observer.warn(warning) }
     for note in plan.notes { observer.note(note) }
     if let (_, saved) = plan.resumed, let warning = plan.sharingWarning(since: saved) { observer.warn(warning) }
+    if session.isFirst {
+      for warning in try OutputSpace.warnings(self, plan, shape: pipeline.latentShape) { observer.warn(warning) }
+    }
     StopSignals.install()
+    defer { StopSignals.uninstall() }
     try session.openLifeline(observer)
     var unwritten = UnwrittenFiles()
     try profile.recording(observer) {
@@ -151,7 +155,7 @@ struct GenerateCommand: ParsableCommand {
         collector: keepsFrames ? FrameCollector(frameCount: job.request.frames) : nil)
       try plan.decode(latents, job, pipeline, into: writer)
       try writer.finish()
-      printed = Result { try Console.result(path: job.path) }
+      printed = Result { try Console.written(path: job.path) }
       if let path = output.saveFrames { try writer.saveFrames(to: plan.numbered(path, job.index)) }
       return writer.video
     }
@@ -191,7 +195,8 @@ struct GenerateCommand: ParsableCommand {
     }
     let preview = try plan.previewInterval.map { interval in
       PreviewWriter(
-        fit: try pipeline.colorMaps(), path: plan.beside(job, ".preview.png"), interval: interval, request: job.request)
+        fit: try pipeline.colorMaps(), path: OutputPlan.beside(job.path, .preview), interval: interval,
+        request: job.request)
     }
     observer.beginVideo(
       recorder: recorder, saver: saver, preview: preview, keepsLatents: cache.measureFidelity)

@@ -6,13 +6,7 @@ import Generation
 
 extension GeneratePlan {
   /// The file that a job is saved in: beside its output.
-  func runPath(_ job: GenerateJob) -> String { resumed?.path ?? beside(job, ".run.safetensors") }
-
-  /// A file beside a job's output.
-  func beside(_ job: GenerateJob, _ suffix: String) -> String {
-    let path = job.path.hasSuffix("/") ? String(job.path.dropLast()) : (job.path as NSString).deletingPathExtension
-    return path + suffix
-  }
+  func runPath(_ job: GenerateJob) -> String { resumed?.path ?? OutputPlan.beside(job.path, .run) }
 
   /// Everything that decides a request's latents.
   func identity(_ request: GenerationRequest) -> RunIdentity {

@@ -69,17 +69,16 @@ struct GeneratePlan {
     model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: parts)
     let (requests, sizeNotes) = try Self.requests(command, model: model, seed: session.seed)
 
-    let framesPerSecond = command.video.fps ?? model.defaults.framesPerSecond
-    try Self.requireFrameRate(framesPerSecond)
-    self.framesPerSecond = framesPerSecond
+    let settings = try GenerateSettings(command, requests: requests, model: model)
+    framesPerSecond = settings.framesPerSecond
     sharing = try RankSharing(
       command.ranks, usesGuidance: requests[0].usesGuidance, model: model, session: session)
     device = try command.device.open(session, threads: session.group.size > 1 ? sharing.threads : nil)
     threads = device.threads
     threadsAskedFor = saved.map { $0.details["threads_asked_for"].flatMap { Int($0) } } ?? command.device.threads
 
-    ffmpeg = session.isFirst ? try FFmpeg.find() : nil
-    let outputs = try OutputPlan(command.output, requests: requests, isChecked: session.isFirst)
+    ffmpeg = session.isFirst ? try FFmpeg.found() : nil
+    let outputs = try OutputPlan(command.output, command.running, requests: requests, isChecked: session.isFirst)
     needsEncoder = outputs.hasFiles
     var jobs = zip(requests, outputs.videos).enumerated().map { index, pair in
       GenerateJob(index: index, request: pair.0, path: pair.1)
@@ -93,15 +92,11 @@ struct GeneratePlan {
     self.jobs = jobs
     notes = sizeNotes + cache.notes + sharing.notes
     warnings = cache.warnings + sharing.warnings
-    progress = try command.running.progress.style()
-    try command.running.requireIntervals()
-    previewInterval = command.running.preview
+    progress = settings.progress
+    previewInterval = settings.previewInterval
     initialNoise = command.output.initialNoise
-    saveInterval = command.running.checkpointEvery
+    saveInterval = settings.saveInterval
     if let saved, let path = command.running.resume {
-      try Self.require(
-        !command.cache.measureFidelity, "cannot measure", "--resume", "no --measure-fidelity, which compares all steps",
-        "both")
       resumed = (path, saved)
       try requireSame(saved, path)
     } else {

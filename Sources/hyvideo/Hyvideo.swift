@@ -1,6 +1,7 @@
 import ArgumentParser
 import AscendBackend
 import Foundation
+import TensorCore
 
 /// The program. Each subcommand has a file of its own.
 @main
@@ -29,16 +30,28 @@ struct Hyvideo: ParsableCommand {
     ])
 
   static func main() {
+    StandardStreams.open()
     // A peer that closes a pipe is an error to report, not a reason to die silently.
     signal(SIGPIPE, SIG_IGN)
     // The same of a file that has become longer than the shell's limit (ulimit -f): the write fails, and says so.
     signal(SIGXFSZ, SIG_IGN)
     SignalThread.start()
+    StopSignals.begin()
+    FaultStack.install()
+    MappedFile.surviveLosses()
     do {
       var command = try parsed()
-      try command.run()
+      do { try command.run() } catch {
+        // What was lost reads as zeros: whatever came of that is no reason by itself.
+        if !(error is AgreedFailure || error is Interruption), let loss = LostFileFailure(error) { throw loss }
+        throw error
+      }
+      try MappedFile.requireIntact()
     } catch {
-      if exitCode(for: error).isSuccess || error is CleanExit { exit(withError: error) }
+      if exitCode(for: error).isSuccess || error is CleanExit {
+        OutputClaims.release()
+        exit(withError: error)
+      }
       if let session = RankSession.current { session.end(error) }
       let failure = Failure(error)
       // What a command has said itself needs no more words.
@@ -56,6 +69,7 @@ struct Hyvideo: ParsableCommand {
 
   /// On the main thread, when nothing is computed any more and devices are closed.
   private static func endDevices() {
+    OutputClaims.release()
     for failure in AscendSystem.endAll() { Console.error("warning: \(failure)\n") }
   }
 
@@ -98,6 +112,22 @@ struct RefusedBeforeWork: Error {
   static func checking<Result>(_ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let refused as RefusedBeforeWork { throw refused } catch {
       throw RefusedBeforeWork(reason: error)
+    }
+  }
+}
+
+/// A failure after a file was lost that weights or tensors were read from.
+struct LostFileFailure: Error, CustomStringConvertible {
+  let description: String
+
+  /// - Returns: nil where no file is lost, or where the error says so itself.
+  init?(_ error: any Error) {
+    do {
+      try MappedFile.requireIntact()
+      return nil
+    } catch let loss {
+      description = "\(loss)"
+      if "\(error)".contains(description) { return nil }
     }
   }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import Generation
 import VideoIO
@@ -8,19 +9,22 @@ struct OutputPlan {
   /// The video of each request: a file, or a folder ending in `/`.
   let videos: [String]
 
-  /// - Parameter isChecked: false only names the outputs, on ranks that write none.
-  init(_ options: OutputOptions, requests: [GenerationRequest], isChecked: Bool = true) throws {
+  /// - Parameters:
+  ///   - running: what the run writes beside its videos.
+  ///   - isChecked: false only names the outputs, on ranks that write none.
+  init(
+    _ options: OutputOptions, _ running: RunOptions, requests: [GenerationRequest], isChecked: Bool = true
+  ) throws {
     if let output = options.output {
       videos = try Self.named(output, count: requests.count)
     } else {
-      let time = Self.timestamp()
-      videos = requests.enumerated().map { index, request in
-        let parts = [time, "seed\(request.seed)", Self.fileName(request.prompt), requests.count > 1 ? "\(index)" : ""]
-        return "\(options.savePath ?? "./results")/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
-      }
+      videos = try Self.freeNames(in: options.savePath ?? "./results", for: requests, isChecked: isChecked)
     }
     if !isChecked { return }
     var files = videos
+    if let saved = running.resume { files.append(saved) } else { files += videos.map { Self.beside($0, .run) } }
+    if running.preview != nil { files += videos.map { Self.beside($0, .preview) } }
+    if options.profDit, options.profile == nil, let first = videos.first { files.append(Self.beside(first, .trace)) }
     let others = [
       ("--save-latents", options.saveLatents), ("--save-frames", options.saveFrames), ("--report", options.report),
     ]
@@ -39,6 +43,32 @@ struct OutputPlan {
     }
     try Self.requireDistinct(files)
     try videos.forEach(Self.checkVideo)
+    for video in videos { try Self.requireReachable(Self.beside(video, .run)) }
+    try files.prefix(Self.mostClaims).forEach(Self.claim)
+  }
+
+  /// The system looks through the locks of a file one by one. The first of a run stand for those that differ in their numbers alone.
+  private static let mostClaims = 2000
+
+  /// Takes a name that this process writes to, so that no other does at the same time.
+  static func claim(_ path: String) throws(RequestError) {
+    if OutputClaims.take(path) != .busy { return }
+    throw RequestError(
+      "output in use", at: path, expected: "a name that nobody writes to", found: "another run that does",
+      remedy: "wait for its end, or choose another name")
+  }
+
+  /// What a run writes beside its video.
+  enum Companion: String {
+    case run = ".run.safetensors"
+    case preview = ".preview.png"
+    case trace = ".trace.json"
+  }
+
+  /// The path of a file beside a video. A name that would be too long with it is cut.
+  static func beside(_ video: String, _ companion: Companion) -> String {
+    let stem = video.hasSuffix("/") ? String(video.dropLast()) : (video as NSString).deletingPathExtension
+    return FileSystem.path(stem, suffix: companion.rawValue)
   }
 
   /// Checks that a video can be put where it should go.
@@ -74,6 +104,32 @@ struct OutputPlan {
     return (0..<count).map { index in (count > 1 ? numbered(path, index) : path) + (isFolder ? "/" : "") }
   }
 
+  /// Names of the time, the seed and the prompt, which are not taken by any file or any run of this moment: they become this run's.
+  private static func freeNames(
+    in folder: String, for requests: [GenerationRequest], isChecked: Bool
+  ) throws -> [String] {
+    func names(_ time: String) -> [String] {
+      requests.enumerated().map { index, request in
+        let parts = [time, "seed\(request.seed)", fileName(request.prompt), requests.count > 1 ? "\(index)" : ""]
+        return "\(folder)/\(parts.filter { !$0.isEmpty }.joined(separator: "_")).mp4"
+      }
+    }
+    let time = timestamp()
+    if !isChecked { return names(time) }
+    try requireWritable(folder: folder)
+    for attempt in 1...10_000 {
+      let videos = names(attempt == 1 ? time : "\(time)-\(attempt)")
+      let answers = Set(videos.prefix(mostClaims).map(OutputClaims.take))
+      if answers.contains(.unsupported) { break }
+      let isFree = videos.allSatisfy { video in
+        [video, beside(video, .run)].allSatisfy { !FileManager.default.fileExists(atPath: $0) }
+      }
+      if isFree && answers == [.taken] { return videos }
+    }
+    // Without locks chance must do.
+    return names(time + "-" + String(UInt32.random(in: 0x1000_0000...UInt32.max), radix: 16))
+  }
+
   private static func timestamp() -> String {
     let formatter = DateFormatter()
     formatter.dateFormat = "yyyy-MM-dd-HHmmss"
@@ -103,7 +159,7 @@ struct OutputPlan {
   // MARK: Checks
 
   /// Makes a folder where it is missing and checks that files can be made in it.
-  private static func requireWritable(folder path: String) throws(RequestError) {
+  static func requireWritable(folder path: String) throws(RequestError) {
     try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
@@ -123,13 +179,25 @@ struct OutputPlan {
     }
     if path.isEmpty || path.hasSuffix("/") { throw refuse("\"\(path)\"") }
     try requireWritable(folder: folder(of: path))
+    try requireReachable(path)
     var information = stat()
     if stat(path, &information) == 0, information.st_mode & S_IFMT != S_IFREG {
       throw refuse(information.st_mode & S_IFMT == S_IFDIR ? "the folder \(path)" : "the special file \(path)")
     }
   }
 
-  private static func requireDistinct(_ paths: [String]) throws(RequestError) {
+  /// The file system must take so long a name.
+  static func requireReachable(_ path: String) throws(RequestError) {
+    var information = stat()
+    // As it is called while it is written.
+    for name in [path, PartialName.make(for: path)] where lstat(name, &information) != 0 && errno == ENAMETOOLONG {
+      throw RequestError(
+        "name too long", at: path, expected: "a path that the file system takes", found: "\(path.utf8.count) bytes",
+        remedy: "choose a shorter name or folder")
+    }
+  }
+
+  static func requireDistinct(_ paths: [String]) throws(RequestError) {
     var seen: Set<String> = []
     for path in paths where !seen.insert(URL(fileURLWithPath: path).standardizedFileURL.path).inserted {
       throw RequestError(

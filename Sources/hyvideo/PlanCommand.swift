@@ -3,6 +3,7 @@ import CPUBackend
 import Foundation
 import Generation
 import HunyuanVideo
+import Layers
 
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -87,9 +88,11 @@ struct PlannedRun {
   init(_ command: GenerateCommand, resuming saved: SavedRun? = nil) throws {
     let model = try ModelFolder(command.checkpoint.model ?? DemoModel.locate(), parts: command.checkpoint.parts)
     var (requests, _) = try GeneratePlan.requests(command, model: model, seed: 0)
+    _ = try GenerateSettings(command, requests: requests, model: model)
+    if requests.contains(where: { $0.initialNoise != nil }) {
+      try VideoPipeline(model, in: ForwardContext(backend: CPUBackend()), observer: QuietObserver()).verify(requests)
+    }
     try command.ranks.requireCount()
-    try command.running.requireIntervals()
-    _ = try command.running.progress.style()
     let ranks = command.ranks.ranks ?? 1
     heads = try model.transformerNetwork().transformerConfiguration().headCount
     let sharing = try command.ranks.requireSharing(among: ranks, usesGuidance: requests[0].usesGuidance)

@@ -36,11 +36,27 @@ final class RunFile: Sendable {
 
   /// Writes what is kept, unless the file has it.
   func save() throws {
-    try contents.withLock { contents in
-      guard let state = contents.latest, contents.savedStep != state.step else { return }
-      if isWritten { try SavedRun(identity: identity, details: details, state: state).write(to: path) }
-      contents.savedStep = state.step
+    try contents.withLock { try write(&$0) }
+  }
+
+  private func write(_ contents: inout Contents) throws {
+    guard let state = contents.latest, contents.savedStep != state.step else { return }
+    if isWritten { try SavedRun(identity: identity, details: details, state: state).write(to: path) }
+    contents.savedStep = state.step
+  }
+
+  /// Keeps what there is for a process that ends now, and says what that is. Called on another thread than the one that saves.
+  func saveAtOnce() -> String? {
+    // A file that is just being written has a moment to become whole.
+    for _ in 0..<200 {
+      let answer = contents.withLockIfAvailable { contents -> String? in
+        try? write(&contents)
+        return consequence(of: contents)
+      }
+      if let answer { return answer }
+      usleep(5000)
     }
+    return "the run was being saved in \(path), which has this step or the one that was saved before"
   }
 
   /// The video is whole: the file has served.
@@ -52,8 +68,10 @@ final class RunFile: Sendable {
   }
 
   /// What there is to go on with, and how.
-  var consequence: String? {
-    contents.withLock { $0.savedStep }.map { step in
+  var consequence: String? { contents.withLock { consequence(of: $0) } }
+
+  private func consequence(of contents: Contents) -> String? {
+    contents.savedStep.map { step in
       "the run is saved in \(path) after step \(step) of \(details["steps"] ?? "?"); go on with: "
         + ShellCommand.line(
           ["hyvideo", "generate", "--resume", path] + (ranks > 1 ? ["--ranks", "\(ranks)"] : []))

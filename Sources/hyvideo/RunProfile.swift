@@ -12,7 +12,7 @@ struct RunProfile {
 
   init(_ options: OutputOptions, plan: GeneratePlan) throws {
     self.plan = plan
-    let beside = options.profDit ? plan.jobs.first.map { plan.beside($0, ".trace.json") } : nil
+    let beside = options.profDit ? plan.jobs.first.map { OutputPlan.beside($0.path, .trace) } : nil
     guard let path = options.profile ?? beside else {
       recording = nil
       return

@@ -111,12 +111,13 @@ final class RunSaver {
   /// The video is whole: the file has served.
   func remove() { file.remove() }
 
-  /// Denoises; where the device fails, saves the last whole step and says how to go on. Of several ranks the others do that.
+  /// Denoises; where the device, a file or a disk fails, saves the last whole step and says how to go on. Of several ranks the others do that.
   func rescuing<Result>(_ denoise: () throws -> Result) throws -> Result {
-    do { return try denoise() } catch let error as BackendError {
+    do { return try denoise() } catch {
       // What is no number now will be none again.
-      if case .nonFinite = error { throw error }
-      if group.size > 1 { throw error }
+      if case .nonFinite? = error as? BackendError { throw error }
+      if case .stopped? = error as? BackendError { throw error }
+      if group.size > 1 || error is Interruption || error is AgreedFailure { throw error }
       try? file.save()
       guard let consequence else { throw error }
       throw DenoisingFailure(reason: error, consequence: consequence)

@@ -17,7 +17,7 @@ enum SignalThread {
     var inherited = sigset_t()
     pthread_sigmask(SIG_BLOCK, &blocked, &inherited)
     // Some programs start others with these blocked.
-    for name in [SIGINT, SIGTERM, SIGHUP] { sigdelset(&inherited, name) }
+    for name in StopSignals.numbers { sigdelset(&inherited, name) }
     let thread = Thread { [inherited] in
       var taken = inherited
       pthread_sigmask(SIG_SETMASK, &taken, nil)

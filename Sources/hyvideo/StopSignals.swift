@@ -1,10 +1,25 @@
 import Foundation
 import StrictJSON
 import Synchronization
+import TensorCore
 
-/// INT and TERM end a run between two parts of its work, so that it can be saved; a second one ends it at once.
+/// Signals that end the program. While a run is under way the first ends it between two parts of its work, so that it can be saved;
+/// a second one, and any at another time, ends the program at once, with a word and without files that are not whole.
 enum StopSignals {
+  /// Those that would end the program without a word: of key presses, of terminals that close, and of batch systems.
+  private static let names: [(number: Int32, name: String)] = [
+    (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM"), (SIGHUP, "SIGHUP"), (SIGQUIT, "SIGQUIT"), (SIGXCPU, "SIGXCPU"),
+    (SIGUSR1, "SIGUSR1"), (SIGUSR2, "SIGUSR2"),
+  ]
+  /// All of them.
+  static let numbers = names.map(\.number)
+
   private static let number = Atomic<Int32>(0)
+  private static let isRunning = Atomic<Bool>(false)
+  /// When the first came, in nanoseconds; 0 before.
+  private static let firstTime = Atomic<UInt64>(0)
+  /// What comes within this time of the first belongs to it: `timeout` sends one to the process and one to its group.
+  private static let echo: UInt64 = 300_000_000
 
   /// The signal that has come, if any.
   static var received: Int32? {
@@ -12,18 +27,78 @@ enum StopSignals {
     return value == 0 ? nil : value
   }
 
+  static func name(of signal: Int32) -> String { names.first { $0.number == signal }?.name ?? "signal \(signal)" }
+
   /// Does as if a signal had come, for one that has come to another rank or to the program that started this one.
   static func request(_ signal: Int32) { number.store(signal, ordering: .relaxed) }
 
-  static func install() {
-    // Made before a handler may need it.
-    number.store(0, ordering: .relaxed)
-    for name in [SIGINT, SIGTERM] {
-      signal(name) { received in
-        StopSignals.number.store(received, ordering: .relaxed)
-        signal(received, SIG_DFL)
-      }
+  /// Takes the signals, for the whole program.
+  static func begin() {
+    // Made before a handler may need them.
+    _ = (names.count, received, isRunning.load(ordering: .relaxed), firstTime.load(ordering: .relaxed))
+    for number in numbers {
+      let before = signal(number) { StopSignals.take($0) }
+      // Under nohup a closed terminal is no reason to end. Shells start programs in the background with SIGINT ignored, and yet it is
+      // sent to end them.
+      let isIgnored = unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+      if isIgnored && ![SIGINT, SIGTERM].contains(number) { signal(number, SIG_IGN) }
     }
+  }
+
+  /// From here on a signal ends the run between two parts of its work.
+  static func install() {
+    number.store(0, ordering: .relaxed)
+    firstTime.store(0, ordering: .relaxed)
+    isRunning.store(true, ordering: .releasing)
+  }
+
+  /// The run is over: nobody asks any more whether a signal has come.
+  static func uninstall() { isRunning.store(false, ordering: .releasing) }
+
+  /// On the thread that takes signals, which does nothing else (`SignalThread`): it may wait for others, and allocate.
+  private static func take(_ signal: Int32) {
+    let now = nanoseconds()
+    let first = firstTime.load(ordering: .relaxed)
+    if isRunning.load(ordering: .acquiring) && signal != SIGQUIT {
+      if first == 0 {
+        firstTime.store(now, ordering: .relaxed)
+        number.store(signal, ordering: .relaxed)
+        return
+      }
+      // The system repeats it every second.
+      if signal == SIGXCPU || now - first < echo { return }
+    }
+    endAtOnce(signal, isAgain: first != 0)
+  }
+
+  private static func nanoseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec) + 1
+  }
+
+  private static func endAtOnce(_ received: Int32, isAgain: Bool) -> Never {
+    // What belongs to this signal is let pass; one that comes later does not even wait for what follows.
+    for number in numbers { signal(number, SIG_IGN) }
+    Thread.detachNewThread {
+      Thread.sleep(forTimeInterval: Double(echo) / 1e9)
+      var unblocked = sigset_t()
+      sigemptyset(&unblocked)
+      for number in numbers {
+        signal(number, SIG_DFL)
+        sigaddset(&unblocked, number)
+      }
+      pthread_sigmask(SIG_UNBLOCK, &unblocked, nil)
+      while true { pause() }
+    }
+    let end = AbruptEnd(signal: received, isAgain: isAgain)
+    EmergencyCleanup.runAll()
+    OutputClaims.release()
+    // Of several ranks the first tells.
+    if RankSession.current?.isFirst != false {
+      Console.error((Console.hasTerminal ? "\r\u{1B}[K" : "") + "error: \(end)\n")
+    }
+    _exit(128 + received)
   }
 }
 
@@ -37,8 +112,25 @@ struct Interruption: Error, CustomStringConvertible {
   var status: Int32 { 128 + signal }
 
   var description: String {
-    "interrupted: \(signal == SIGINT ? "SIGINT" : "SIGTERM"): "
+    "interrupted: \(StopSignals.name(of: signal)): "
       + (consequence ?? "nothing was computed that could be kept")
+  }
+}
+
+/// An end in the middle of whatever is done. What is kept is what there is by now.
+private struct AbruptEnd: CustomStringConvertible {
+  let signal: Int32
+  let isAgain: Bool
+  private let consequence: String
+
+  init(signal: Int32, isAgain: Bool) {
+    (self.signal, self.isAgain) = (signal, isAgain)
+    consequence = RunFile.current?.saveAtOnce() ?? "nothing was computed that could be kept"
+  }
+
+  var description: String {
+    "interrupted\(isAgain ? " again, ended at once" : ""): \(StopSignals.name(of: signal)): \(consequence); "
+      + "files that were not whole are removed"
   }
 }
 

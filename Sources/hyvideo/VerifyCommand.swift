@@ -44,6 +44,7 @@ struct VerifyCommand: ParsableCommand {
     }
     let observer = RunObserver(json ? .none : .auto, isMuted: !session.isFirst)
     StopSignals.install()
+    defer { StopSignals.uninstall() }
     try session.openLifeline(observer)
     for warning in plan.sharings[0].warnings { observer.warn(warning) }
     if plan.sharings.count == 1 { for note in plan.sharings[0].notes { observer.note(note) } }
@@ -111,7 +112,10 @@ struct VerifyCommand: ParsableCommand {
     }
     let device = try self.device.open(session, threads: sharings[0].threads)
     device.tellWarnings(session)
-    let contexts = device.backends(streamsWeights: false).contexts()
+    var contexts = device.backends(streamsWeights: false).contexts()
+    // Of a step that is not whole nothing is kept, and of one that is nothing either.
+    let isStopped = contexts.autoencoder.isStopped
+    (contexts.transformer.isStopped, contexts.textEncoders.isStopped) = (isStopped, isStopped)
     try VideoPipeline(model, in: contexts, observer: RunObserver(.none, isMuted: true)).verify([request])
     return VerificationPlan(
       model: model, request: request, sharings: sharings, contexts: contexts, device: device,

@@ -57,3 +57,12 @@ final class VideoOutput: FrameSink {
     if let video { try SafetensorsWriter.write([("video", video)], to: path) }
   }
 }
+
+extension FFmpeg {
+  /// Looks for the program; a signal that ends the run ends waiting for it, too.
+  static func found() throws(VideoIOError) -> FFmpeg {
+    var ffmpeg = try find()
+    ffmpeg.isStopped = { StopSignals.received != nil }
+    return ffmpeg
+  }
+}

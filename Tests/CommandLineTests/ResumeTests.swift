@@ -60,7 +60,7 @@ import Testing
     #expect(resumed > 0, "no run was killed between its first step and its end")
   }
 
-  @Test(arguments: [SIGINT, SIGTERM])
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2])
   func `a signal saves the run, says how to go on and gives the shell's status`(_ signal: Int32) throws {
     let folder = TemporaryFolder()
     let whole = try uninterrupted(folder)

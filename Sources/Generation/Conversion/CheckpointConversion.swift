@@ -74,6 +74,8 @@ public struct CheckpointConversion {
       done += item.byteCount
       progress(done, total)
     }
+    // What is lost reads as zeros.
+    try MappedFile.requireIntact()
     try writer.finish()
     return order.compactMap { kinds[$0] }
   }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import TensorCore
 
 /// A folder that is being filled under a temporary name beside its place. It gets its own name when it is whole; one that is
 /// given up before that is removed. Not `Sendable`: one task writes.
@@ -7,6 +8,7 @@ final class PartialFolder {
   let path: String
   /// Where files go.
   let temporaryPath: String
+  private let cleanup: EmergencyCleanup
   private var isFinished = false
 
   /// - Throws: `CheckpointError.unwritable` where the place is taken by anything but an empty folder.
@@ -14,7 +16,9 @@ final class PartialFolder {
     var trimmed = path
     while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
     self.path = trimmed
-    temporaryPath = PartialName.make(for: trimmed)
+    let temporaryPath = PartialName.make(for: trimmed)
+    self.temporaryPath = temporaryPath
+    cleanup = EmergencyCleanup { try? FileManager.default.removeItem(atPath: temporaryPath) }
     if let reason = Self.obstacle(at: trimmed) { throw .unwritable(file: trimmed, reason: reason) }
     for leftover in PartialName.leftovers(of: trimmed) { try? FileManager.default.removeItem(atPath: leftover) }
     try FileSystem.makeFolder(temporaryPath)

@@ -24,6 +24,14 @@ final class ProcessorDevice: ComputeDevice {
   var name: String { backend.name }
   var threads: Int { backend.threads }
   var hasOwnMemory: Bool { false }
+  var warnings: [String] {
+    let missing = backend.missingThreads
+    if missing == 0 { return [] }
+    return [
+      "the system gave \(threads - missing) of \(threads.counted("thread")): see ulimit -u and ulimit -v, or ask for fewer "
+        + "with --threads"
+    ]
+  }
   var components: [String: String] { ["onednn": CPUBackend.libraryVersion] }
 
   func backends(streamsWeights: Bool) -> StageBackends {

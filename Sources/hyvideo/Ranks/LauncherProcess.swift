@@ -20,13 +20,14 @@ final class LauncherProcess {
     guard pipe(&inputs) == 0, pipe(&outputs) == 0 else { throw LauncherFailure(path: path, code: errno) }
     for descriptor in inputs + outputs { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     (input, errors) = (inputs[1], outputs[0])
-    for name in [SIGINT, SIGTERM, SIGHUP] {
+    for name in StopSignals.numbers {
       let before = signal(name) { number in
         LauncherProcess.lastSignal.store(number, ordering: .relaxed)
         LauncherProcess.signalCount.add(1, ordering: .relaxed)
       }
       // As under nohup.
-      if name == SIGHUP, unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
+      if ![SIGINT, SIGTERM].contains(name), unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+      {
         signal(name, SIG_IGN)
       }
     }
@@ -52,7 +53,7 @@ final class LauncherProcess {
     var signals = sigset_t()
     sigemptyset(&signals)
     posix_spawnattr_setsigmask(&attributes, &signals)
-    for name in [SIGPIPE, SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, name) }
+    for name in [SIGPIPE] + StopSignals.numbers { sigaddset(&signals, name) }
     posix_spawnattr_setsigdefault(&attributes, &signals)
     posix_spawnattr_setpgroup(&attributes, 0)
     posix_spawnattr_setflags(
@@ -89,7 +90,7 @@ final class LauncherProcess {
     let stop = Self.lastSignal.load(ordering: .relaxed)
     if stop != 0 && result != 0 {
       result = 128 + stop
-    } else if result > 128 && ![128 + SIGINT, 128 + SIGTERM].contains(result) {
+    } else if result > 128 && !StopSignals.numbers.contains(result - 128) {
       // A rank was killed or has crashed: to the user, the run has failed.
       result = 1
     }
@@ -101,9 +102,13 @@ final class LauncherProcess {
   private func passOn(_ signal: Int32, attempt: Int) {
     switch attempt {
     case 1:
-      var byte = UInt8(truncatingIfNeeded: signal == SIGINT ? SIGINT : SIGTERM)
+      var byte = UInt8(truncatingIfNeeded: signal)
       if write(input, &byte, 1) != 1 { kill(identifier, SIGTERM) }
-    case 2: kill(identifier, SIGTERM)
+    case 2:
+      Console.error(
+        "warning: interrupted again: \(StopSignals.name(of: signal)): the ranks are ended at once; the last step that was whole "
+          + "is in NAME.run.safetensors beside the output, where there was one\n")
+      kill(identifier, SIGTERM)
     default: kill(identifier, SIGKILL)
     }
   }

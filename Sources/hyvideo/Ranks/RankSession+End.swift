@@ -1,6 +1,7 @@
 import Collectives
 import Foundation
 import Generation
+import TensorCore
 import TensorOps
 
 // How ranks end before their time: one of them says why, all of them end.
@@ -49,6 +50,8 @@ extension RankSession {
   private static func leave(_ status: Int32) {
     // Time for the other ranks to hear of it before their launcher ends them.
     Thread.sleep(forTimeInterval: 0.1)
+    EmergencyCleanup.runAll()
+    OutputClaims.release()
     _exit(status)
   }
 

@@ -37,7 +37,11 @@ struct ReportCommand: ParsableCommand {
       return value
     }
     guard html else { return try Console.result(ReportText(report: value).text) }
-    let path = page ?? (report as NSString).deletingPathExtension + ".html"
+    let path = page ?? FileSystem.path((report as NSString).deletingPathExtension, suffix: ".html")
+    try RefusedBeforeWork.checking {
+      try OutputPlan.requireReplaceable(path, flag: "page")
+      try OutputPlan.requireDistinct([report, path])
+    }
     var (frames, video): ([(number: Int, png: Data)], Data?) = ([], nil)
     if let output = value["output"].string {
       do { (frames, video) = try pictures(of: output) } catch {
@@ -47,11 +51,11 @@ struct ReportCommand: ParsableCommand {
     }
     let contents = ReportPage(report: value, frames: frames, video: video).html
     try FileSystem.write(Array(contents.utf8), to: path)
-    try Console.result(path: path)
+    try Console.written(path: path)
   }
 
   private func pictures(of output: String) throws -> (frames: [(number: Int, png: Data)], video: Data?) {
-    let reader = try VideoReader(path: output, ffmpeg: FFmpeg.find())
+    let reader = try VideoReader(path: output, ffmpeg: FFmpeg.found())
     let count = min(Self.pictureCount, reader.frameCount)
     let numbers = (0..<count).map { count > 1 ? $0 * (reader.frameCount - 1) / (count - 1) : 0 }
     let frames = try zip(numbers, reader.pictures(of: numbers, width: 320)).map { ($0 + 1, Data($1)) }

@@ -33,7 +33,7 @@ struct ReproduceCommand: ParsableCommand {
   func run() throws {
     let (origin, words, path) = try RefusedBeforeWork.checking { try prepare() }
     if dryRun { return try Console.result(ShellCommand.line(["hyvideo"] + words)) }
-    let encoding = try EncodingComparison(origin, madeAs: path, ffmpeg: FFmpeg.find())
+    let encoding = try EncodingComparison(origin, madeAs: path, ffmpeg: FFmpeg.found())
     for warning in warnings(origin) + encoding.warnings { Console.error("warning: \(warning)\n") }
     var generate = try GenerateCommand.parse(Array(CommandWords(words).words.dropFirst()))
     try generate.run()
@@ -43,7 +43,7 @@ struct ReproduceCommand: ParsableCommand {
   // MARK: Before
 
   private func prepare() throws -> (origin: VideoOrigin, words: [String], path: String) {
-    let origin = try VideoOrigin(path: video, ffmpeg: FFmpeg.find())
+    let origin = try VideoOrigin(path: video, ffmpeg: FFmpeg.found())
     let model = try model(of: origin)
     let path = try OutputPlan.named(output ?? defaultOutput, count: 1)[0]
     if URL(fileURLWithPath: path).standardizedFileURL == URL(fileURLWithPath: video).standardizedFileURL {
@@ -138,7 +138,7 @@ struct ReproduceCommand: ParsableCommand {
 
   /// Says whether the frames are the same.
   private func compare(_ path: String, _ encoding: EncodingComparison) throws {
-    let ffmpeg = try FFmpeg.find()
+    let ffmpeg = try FFmpeg.found()
     let digests = try [video, path].map { try Self.digests(of: VideoReader(path: $0, ffmpeg: ffmpeg)) }
     let differing = zip(digests[0], digests[1]).enumerated().filter { $1.0 != $1.1 }.map(\.offset)
     if differing.isEmpty && digests[0].count == digests[1].count {
