@@ -48,6 +48,9 @@ public final class RunPlanner {
     LeastMemory(networks.transformer.network.configuration, networks.decoderConfiguration)
   }
 
+  /// The most tiles of a video that is tried, rather than asked for.
+  private static let triedTiles = 5000
+
   /// Brings the code of a device's operations into memory, so that it can be counted.
   public static func loadCode(on backend: any Backend) throws { try OperationRunner.loadCode(on: backend) }
 
@@ -64,6 +67,8 @@ public final class RunPlanner {
     -> RunPlan?
   {
     if least(of: requests[0], setting: setting).bytes > bytes.host { return nil }
+    // Nobody waits for a proposal of so many tiles: a search makes a plan of each it tries.
+    if tileCount(requests[0]) > Self.triedTiles { return nil }
     do { return try walk(requests, setting, within: bytes) } catch is PlanWalk.Excess { return nil }
   }
 
