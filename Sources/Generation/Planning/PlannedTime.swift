@@ -19,7 +19,7 @@ public struct PlannedTime: Sendable, Hashable {
 
   private var computing: Double { timed + guessed + unfounded + assumed }
 
-  /// In nine of ten runs of a machine that does nothing else the time is no further from what was planned (docs/planning.md).
+  /// How far the time may be from what was planned. docs/planning.md says how many runs were within it.
   ///
   /// The shares err for reasons of their own, so that their doubts add up as the sides of a right angle do.
   public var uncertainty: Double {
@@ -32,9 +32,9 @@ public struct PlannedTime: Sendable, Hashable {
 
   // How far each share was off, as a part of it: the speed of the machine from minute to minute, what operations take beside each
   // other, shapes that are faster or slower than their likes.
-  private static let doubtOfTimed = 0.15
-  private static let doubtOfGuessed = 0.5
-  private static let doubtOfUnfounded = 0.8
+  private static let doubtOfTimed = 0.25
+  private static let doubtOfGuessed = 0.9
+  private static let doubtOfUnfounded = 0.95
   private static let doubtOfAssumed = 0.5
   /// Seconds that any run is off by: processes start, files are opened.
   private static let leastDoubt = 0.03

@@ -37,7 +37,7 @@ struct Forecast {
     stages.reduce(into: PlannedTime()) { $0 += $1.time * ($1.plan.stage.isPerVideo ? Double(videos) : 1) }
   }
   var seconds: Double { time.seconds }
-  /// The time may be so much more or less, in nine of ten runs.
+  /// The time may be so much more or less.
   var uncertainty: Double { time.uncertainty }
   /// What a step cache may save that decides as it goes: planned are all steps. It computes the first and the last.
   let skippableSeconds: Double

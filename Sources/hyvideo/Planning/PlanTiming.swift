@@ -73,7 +73,7 @@ struct MeasuredTiming: PlanTiming {
   private enum Rates {
     static let newMemory = 0.4e-9
     static let weights = 3e9
-    static let slowDisk = 1e9
+    static let slowDisk = 0.25e9
     static let link = 2e9
     static let message = 20e-6
   }
