@@ -42,7 +42,7 @@ import Testing
     let process = try Program.start(
       ["generate", "--prompt", "A red ball.", "--infer-steps", "5000", "--video-length", "5", "--output", path]
         + ["--preview", "1"], errors: folder.path("errors"))
-    try Program.wait(for: "denoise: 2/", in: folder.path("errors"), of: process)
+    try Program.wait(for: "denoise: 1/", in: folder.path("errors"), of: process)
     kill(process.processIdentifier, SIGINT)
     process.waitUntilExit()
     let errors = try String(contentsOfFile: folder.path("errors"), encoding: .utf8)
