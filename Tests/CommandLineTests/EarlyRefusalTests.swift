@@ -80,7 +80,7 @@ import Testing
       ["decode", pipe], ["inspect", pipe], ["convert", pipe, "--output", folder.path("b.safetensors")],
       ["report", pipe], ["profile", "summary", pipe], ["compare", pipe, pipe], ["reproduce", pipe],
     ] { try expectRefused(command, pipe) }
-    for file in ["text_encoder/tokenizer.json", "text_encoder/config.json", "model.json"] {
+    for file in ["text_encoder/tokenizer_config.json"] {
       let path = "\(model)/\(file)"
       try? FileManager.default.removeItem(atPath: path)
       mkfifo(path, 0o600)
