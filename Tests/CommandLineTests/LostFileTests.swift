@@ -13,7 +13,7 @@ import Testing
     let process = try Program.start(
       settings + ["--model", model, "--save-latents", folder.path("latents.st"), "--output", folder.path("a.mp4")],
       errors: folder.path("errors"))
-    try Program.wait(for: "denoise: 3/", in: folder.path("errors"), of: process)
+    try Program.wait(for: "denoise: 1/", in: folder.path("errors"), of: process)
     return process
   }
 
