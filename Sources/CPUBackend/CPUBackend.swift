@@ -37,7 +37,7 @@ public final class CPUBackend: Backend {
   }
 
   /// Threads that the system did not give; the others do their part.
-  public var missingThreads: Int { pool.missingWorkers }
+  public var missingThreads: Int { workspace.missingThreads }
 
   /// The version of oneDNN that is linked: `2.6.3`.
   public static var libraryVersion: String { OneDNN.version }

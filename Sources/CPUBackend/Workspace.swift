@@ -17,6 +17,9 @@ final class Workspace: Sendable {
     pool = .shared(threads: threads)
   }
 
+  /// Threads that the system did not give.
+  var missingThreads: Int { pool.missingWorkers }
+
   /// Whether there are elements.
   var computes: Bool { imagined == nil }
 

@@ -45,7 +45,7 @@ enum Console {
 
   /// Tells of work whose result is a file.
   /// - Throws: `OutputFailure` where it cannot be told.
-  static func written(_ text: String) throws { try written(text, result) }
+  static func written(_ text: String) throws { try written(text.printableLines, print) }
 
   private static func written(_ text: String, _ write: (String) throws -> Void) throws {
     if !StandardStreams.isOutputClosed { try write(text) }

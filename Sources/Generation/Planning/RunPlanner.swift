@@ -45,7 +45,7 @@ public final class RunPlanner {
   public func tileCount(_ request: GenerationRequest) -> Int { arithmetic.tileCount(request) }
 
   private var arithmetic: LeastMemory {
-    LeastMemory(networks.transformer.network.configuration, networks.decoderConfiguration)
+    LeastMemory(networks.fit.transformer, networks.fit.autoencoder)
   }
 
   /// The most tiles of a video that is tried, rather than asked for.
