@@ -54,11 +54,13 @@ public final class VideoPipeline {
   /// is found before anything is computed, and checks what of the requests depends on it. Weights are mapped, not read: this
   /// takes milliseconds.
   public func verify(_ requests: [GenerationRequest]) throws {
-    _ = try ModelFit(model)
-    if let suspicion = try model.transformerNetwork().suspicion { observer.warn(suspicion) }
-    try requireMatchingText(PromptEncoder(model, in: contexts.textEncoders) { $0 }, PromptTokenizer(model))
+    // Each network by itself first: a configuration that contradicts its own tensors is the better news.
     _ = try buildTransformer { $0 }
     try decoder.verify()
+    let encoder = try PromptEncoder(model, in: contexts.textEncoders) { $0 }
+    _ = try ModelFit(model)
+    try requireMatchingText(encoder, PromptTokenizer(model))
+    if let suspicion = try model.transformerNetwork().suspicion { observer.warn(suspicion) }
     for request in requests { try requireMatchingNoise(request) }
   }
 

@@ -42,16 +42,18 @@ import Testing
     let process = try Program.start(
       ["generate", "--prompt", "A red ball.", "--infer-steps", "5000", "--video-length", "5", "--output", path]
         + ["--preview", "1"], errors: folder.path("errors"))
-    try Program.wait(for: "denoise: 1/", in: folder.path("errors"), of: process)
+    func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder.root) }
+    while process.isRunning, try !names().contains(where: { $0.hasSuffix(".preview.png") }) {
+      Thread.sleep(forTimeInterval: 0.01)
+    }
     kill(process.processIdentifier, SIGINT)
     process.waitUntilExit()
     let errors = try String(contentsOfFile: folder.path("errors"), encoding: .utf8)
     #expect(process.terminationStatus == 130, "\(errors)")
     #expect(!errors.contains("no previews"), "\(errors)")
-    let names = try FileManager.default.contentsOfDirectory(atPath: folder.root)
-    let saved = try #require(names.first { $0.hasSuffix(".run.safetensors") }, "\(errors)")
+    let saved = try #require(names().first { $0.hasSuffix(".run.safetensors") }, "\(errors)")
     #expect(saved.hasPrefix("éééé") && errors.contains(saved))
-    #expect(names.contains { $0.hasSuffix(".preview.png") })
+    #expect(try names().contains { $0.hasSuffix(".preview.png") })
     let plan = try Program.run(["plan", "--resume", folder.path(saved)])
     #expect(plan.status == 0, "\(plan.errors)")
   }

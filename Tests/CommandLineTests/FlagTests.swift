@@ -42,7 +42,7 @@ import Testing
     (["--video-size", "16", "16", "--video-size", "32", "32"], ["--video-size", "\"16 16\" and \"32 32\""]),
     (["--seed", "-2"], ["--seed", "-1 to draw one"]), (["--seed", "18446744073709551616"], ["18446744073709551615"]),
     (["--seed", "0x10"], ["digits"]), (["--seed", "1e3"], ["digits"]), (["--seed", " 5"], ["digits"]),
-    (["--seed="], ["digits"]), (["--num-videos", "3", "--seed", "18446744073709551614"], ["18446744073709551613"]),
+    (["--seed="], ["--seed"]), (["--num-videos", "3", "--seed", "18446744073709551614"], ["18446744073709551613"]),
     (["--prompt", String(repeating: "a", count: 110_000)], ["cannot be stored", "--prompt", "110000 bytes"]),
     (["--fps", "0"], ["--fps"]), (["--preview", "0"], ["--preview"]), (["--progress", "loud"], ["--progress"]),
   ]

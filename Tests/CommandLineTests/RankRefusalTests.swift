@@ -25,14 +25,22 @@ import Testing
     ])
   func `a rank with another setting is refused on all, by name`(_ difference: (flags: [String], words: String)) throws {
     let folder = TemporaryFolder()
-    // The last of a flag that is given twice counts.
     let first = settings(folder) + ["--ulysses-degree", "2"]
     let second =
-      difference.flags[0] == "--ring-degree" ? settings(folder) + difference.flags : first + difference.flags
+      difference.flags[0] == "--ring-degree"
+      ? settings(folder) + difference.flags : Self.replacing(difference.flags, in: first)
     let result = try Program.run([(1, first), (1, second)])
     #expect(result.status == 64, "\(result.errors)")
     #expect(result.errorLines.count == 1 && result.errorLine.contains(difference.words), "\(result.errors)")
     #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
+  }
+
+  /// A command line with another value of a flag, or with one more flag.
+  private static func replacing(_ flags: [String], in words: [String]) -> [String] {
+    guard flags.count == 2, let place = words.firstIndex(of: flags[0]) else { return words + flags }
+    var words = words
+    words[place + 1] = flags[1]
+    return words
   }
 
   @Test(

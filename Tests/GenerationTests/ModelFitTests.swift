@@ -73,7 +73,7 @@ import Testing
     ("hunyuan-video-t2v-720p/vae/config.json", ["time_compression_ratio": 8], "time_compression_ratio"),
     ("hunyuan-video-t2v-720p/vae/config.json", ["mid_block_add_attention": false], "attentions"),
     ("hunyuan-video-t2v-720p/vae/config.json", ["out_channels": 4], "conv_out"),
-    ("text_encoder/config.json", ["num_attention_heads": 3], "q_proj"),
+    ("text_encoder/config.json", ["num_attention_heads": 3], "num_key_value_heads"),
     ("text_encoder/config.json", ["head_dim": 16], "q_proj"),
     ("text_encoder/config.json", ["hidden_size": 64], "embed_tokens"),
     ("text_encoder_2/config.json", ["num_attention_heads": 5], "num_attention_heads"),

@@ -33,7 +33,9 @@ import Testing
   @Test func `the steps of a folder's own scheduler give diffusers' latents`() throws {
     let golden = try Goldens.tensors("settings/pipeline/expected.safetensors")
     let text = try Goldens.tensors("transformer/one_valid_token_float16/expected.safetensors")
-    let model = try ModelFolder(pipeline().root)
+    let folder = try pipeline()
+    defer { withExtendedLifetime(folder) {} }
+    let model = try ModelFolder(folder.root)
     #expect(model.defaults.flowShift == 3.5 && model.defaults.flowShiftSource?.hasSuffix(Self.scheduler) == true)
     let scheduler = FlowMatchScheduler(steps: 4, shift: model.defaults.flowShift)
     expectClose(Tensor(scheduler.sigmas, shape: [5]), try golden.tensor("sigmas"), relative: 1e-6, "sigmas")

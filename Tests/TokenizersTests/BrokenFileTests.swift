@@ -138,7 +138,7 @@ import Tokenizers
     func edited(_ text: String) -> Data { Data(("\u{FEFF}" + text.replacing("\n", with: "\r\n")).utf8) }
     let whole = try JSONSerialization.data(withJSONObject: TinyTokenizer.llama(pieces: ["ab"]), options: .prettyPrinted)
     let folder = try TemporaryFolder([
-      "tokenizer_config.json": "\u{FEFF}{\"model_max_length\": Infinity, \"x\": NaN}\r\n"
+      "tokenizer_config.json": "\u{FEFF}{\"model_max_length\": Infinity, \"max_length\": NaN}\r\n"
     ])
     try folder.write(edited(String(decoding: whole, as: UTF8.self)), to: "tokenizer.json")
     let plain = try TinyTokenizer.folder(TinyTokenizer.llama(pieces: ["ab"]))

@@ -79,7 +79,7 @@ public struct BenchmarkWork {
     let (video, text) = (inputs(tokens), inputs(textTokens))
     let total = Double(tokens + textTokens)
     return BenchmarkWork(operations: 4 * total * total * Double(heads * head)) { context in
-      _ = try context.attention(video: video, text: text)
+      _ = try context.sample(grid: [1, 1, tokens], textTokens: textTokens, step: 0).attention(video: video, text: text)
     }
   }
 
