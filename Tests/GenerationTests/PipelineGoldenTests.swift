@@ -140,7 +140,8 @@ import Tokenizers
     let texts = try pipeline.encode([request])
     #expect(texts[0].prompt.textStates.shape[1] == 256)
     #expect(recorder.warnings.count == 2)
-    #expect(recorder.warnings.allSatisfy { $0.contains("red ball moves.") && $0.utf8.count < 400 }, "\(recorder.warnings)")
+    #expect(
+      recorder.warnings.allSatisfy { $0.contains("red ball moves.") && $0.utf8.count < 400 }, "\(recorder.warnings)")
   }
 
   @Test func `noise of the wrong shape is refused`() throws {

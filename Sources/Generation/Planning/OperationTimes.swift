@@ -59,7 +59,7 @@ public struct OperationTimes: Sendable, Codable {
   /// The time of some operations, and what of it rests on other operations than these.
   public func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) {
     let time = time(of: work)
-    return (time.seconds, time.guessed + time.unfounded)
+    return (time.seconds, time.untimed)
   }
 
   /// The time of some operations, by what is known of them.

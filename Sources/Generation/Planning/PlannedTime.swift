@@ -6,6 +6,8 @@ public struct PlannedTime: Sendable, Hashable {
   public var guessed = 0.0
   /// Of operations of which nothing alike was timed.
   public var unfounded = 0.0
+  /// Of operations of a device that is not here, by its published limits.
+  public var modelled = 0.0
   /// By rates that are the same everywhere, which nobody timed here: memory, messages, files, frames.
   public var assumed = 0.0
   /// In which nothing computes because weights are still to come, at the rate of the system's memory of files.
@@ -17,7 +19,10 @@ public struct PlannedTime: Sendable, Hashable {
 
   public var seconds: Double { computing + reading }
 
-  private var computing: Double { timed + guessed + unfounded + assumed }
+  /// What operations take of which nothing was timed at their shape.
+  public var untimed: Double { guessed + unfounded + modelled }
+
+  private var computing: Double { timed + untimed + assumed }
 
   /// How far the time may be from what was planned. docs/planning.md says how many runs were within it.
   ///
@@ -25,7 +30,7 @@ public struct PlannedTime: Sendable, Hashable {
   public var uncertainty: Double {
     let doubts = [
       Self.doubtOfTimed * timed, Self.doubtOfGuessed * guessed, Self.doubtOfUnfounded * unfounded,
-      Self.doubtOfAssumed * (assumed + reading), slowReading,
+      Self.doubtOfModelled * modelled, Self.doubtOfAssumed * (assumed + reading), slowReading,
     ]
     return doubts.reduce(0) { $0 + $1 * $1 }.squareRoot() + (seconds > 0 ? Self.leastDoubt : 0)
   }
@@ -35,6 +40,7 @@ public struct PlannedTime: Sendable, Hashable {
   private static let doubtOfTimed = 0.25
   private static let doubtOfGuessed = 0.9
   private static let doubtOfUnfounded = 0.95
+  private static let doubtOfModelled = 0.5
   private static let doubtOfAssumed = 0.5
   /// Seconds that any run is off by: processes start, files are opened.
   private static let leastDoubt = 0.03
@@ -58,6 +64,7 @@ public struct PlannedTime: Sendable, Hashable {
     a.timed += b.timed
     a.guessed += b.guessed
     a.unfounded += b.unfounded
+    a.modelled += b.modelled
     a.assumed += b.assumed
     a.reading += b.reading
     a.slowReading += b.slowReading
@@ -69,6 +76,7 @@ public struct PlannedTime: Sendable, Hashable {
     result.timed *= factor
     result.guessed *= factor
     result.unfounded *= factor
+    result.modelled *= factor
     result.assumed *= factor
     result.reading *= factor
     result.slowReading *= factor

@@ -61,7 +61,7 @@ private struct RooflineTiming: PlanTiming {
 
   func time(of work: OperationCounts) -> PlannedTime {
     var time = PlannedTime()
-    time.guessed = roofline.seconds(of: work)
+    time.modelled = roofline.seconds(of: work)
     return time
   }
 

@@ -52,7 +52,7 @@ struct Forecast {
     var done: Set<PlannedOperation> = []
     stages = plan.stages.map { stage in
       let compute = timing.time(of: stage.work)
-      guessed += compute.guessed + compute.unfounded
+      guessed += compute.untimed
       total += compute.seconds
       // The first rank alone encodes prompts, and decodes where tiles are not dealt out.
       let takesTurns =
@@ -82,7 +82,7 @@ struct Forecast {
       }
       return Stage(
         plan: stage, time: time,
-        guessedShare: (compute.guessed + compute.unfounded) / max(compute.seconds, 1e-9))
+        guessedShare: (compute.untimed) / max(compute.seconds, 1e-9))
     }
     guessedShare = guessed / total
     let step = Self.seconds(plan.denseStep, timing) * crowding.factor

@@ -127,7 +127,7 @@ struct ForecastReport: Encodable {
         newBytes: stage.plan.newBytes, weightBytes: stage.plan.weightBytes, bytesRead: stage.plan.bytesRead,
         bytesSent: stage.plan.bytesSent,
         operations: stage.plan.work.total.operations, seconds: stage.seconds,
-        timedSeconds: stage.time.timed, guessedSeconds: stage.time.guessed + stage.time.unfounded,
+        timedSeconds: stage.time.timed, guessedSeconds: stage.time.untimed,
         assumedSeconds: stage.time.assumed, readingSeconds: stage.time.reading, guessedShare: stage.guessedShare)
     }
     operations = plan.denseStep.totals

@@ -29,7 +29,7 @@ extension PlanTiming {
   /// The time of some operations, and what of it is guessed.
   func seconds(of work: OperationCounts) -> (seconds: Double, guessed: Double) {
     let time = time(of: work)
-    return (time.seconds, time.guessed + time.unfounded)
+    return (time.seconds, time.untimed)
   }
 }
 
