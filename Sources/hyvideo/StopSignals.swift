@@ -94,8 +94,8 @@ enum StopSignals {
     let end = AbruptEnd(signal: received, isAgain: isAgain)
     EmergencyCleanup.runAll()
     OutputClaims.release()
-    // Of several ranks the first tells.
-    if RankSession.current?.isFirst != false {
+    // Of several ranks the first tells; of those that have not met, their launcher ends all when it is told itself.
+    if RankSession.current?.isFirst ?? !RankSession.isLaunched {
       Console.error((Console.hasTerminal ? "\r\u{1B}[K" : "") + "error: \(end)\n")
     }
     _exit(128 + received)

@@ -35,11 +35,16 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder.path("a.mp4")))
   }
 
-  /// A command line with another value of a flag, or with one more flag.
+  /// A command line with other values of flags, or with more flags.
   private static func replacing(_ flags: [String], in words: [String]) -> [String] {
-    guard flags.count == 2, let place = words.firstIndex(of: flags[0]) else { return words + flags }
     var words = words
-    words[place + 1] = flags[1]
+    for index in stride(from: 0, to: flags.count, by: 2) {
+      if index + 1 < flags.count, let place = words.firstIndex(of: flags[index]) {
+        words[place + 1] = flags[index + 1]
+      } else {
+        words += flags[index..<min(index + 2, flags.count)]
+      }
+    }
     return words
   }
 
@@ -112,7 +117,7 @@ import Testing
     ])
   func `what all ranks refuse is said once, as by one process`(_ difference: (flags: [String], words: String)) throws {
     let folder = TemporaryFolder()
-    let result = try Program.run(settings(folder) + difference.flags)
+    let result = try Program.run(Self.replacing(difference.flags, in: settings(folder)))
     #expect(result.status == 64, "\(result.errors)")
     #expect(result.errors.split(separator: "\n").count == 1, "nothing of the launcher's: \(result.errors)")
     #expect(result.errorLine.contains(difference.words), "\(result.errors)")
