@@ -48,6 +48,7 @@ struct Hyvideo: ParsableCommand {
       }
       try MappedFile.requireIntact()
     } catch {
+      StopSignals.beginEnd()
       if exitCode(for: error).isSuccess || error is CleanExit {
         OutputClaims.release()
         exit(withError: error)
@@ -58,6 +59,7 @@ struct Hyvideo: ParsableCommand {
       if !failure.message.isEmpty { Console.error("error: \(failure.message)\n") }
       leave(failure.status)
     }
+    StopSignals.beginEnd()
     endDevices()
   }
 

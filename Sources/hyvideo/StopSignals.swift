@@ -16,6 +16,7 @@ enum StopSignals {
 
   private static let number = Atomic<Int32>(0)
   private static let isRunning = Atomic<Bool>(false)
+  private static let isEnding = Atomic<Bool>(false)
   /// When the first came, in nanoseconds; 0 before.
   private static let firstTime = Atomic<UInt64>(0)
   /// What comes within this time of the first belongs to it: `timeout` sends one to the process and one to its group.
@@ -35,7 +36,10 @@ enum StopSignals {
   /// Takes the signals, for the whole program.
   static func begin() {
     // Made before a handler may need them.
-    _ = (names.count, received, isRunning.load(ordering: .relaxed), firstTime.load(ordering: .relaxed))
+    _ = (
+      names.count, received, isRunning.load(ordering: .relaxed), isEnding.load(ordering: .relaxed),
+      firstTime.load(ordering: .relaxed)
+    )
     for number in numbers {
       let before = signal(number) { StopSignals.take($0) }
       // Under nohup a closed terminal is no reason to end. Shells start programs in the background with SIGINT ignored, and yet it is
@@ -55,10 +59,17 @@ enum StopSignals {
   /// The run is over: nobody asks any more whether a signal has come.
   static func uninstall() { isRunning.store(false, ordering: .releasing) }
 
+  /// The program ends by itself, and what there is to say is being said. A launcher tells all its ranks to end when the first has.
+  static func beginEnd() { isEnding.store(true, ordering: .releasing) }
+
   /// On the thread that takes signals, which does nothing else (`SignalThread`): it may wait for others, and allocate.
   private static func take(_ signal: Int32) {
     let now = nanoseconds()
     let first = firstTime.load(ordering: .relaxed)
+    if isEnding.load(ordering: .acquiring) {
+      if first != 0 && now - first > echo { _exit(128 + signal) }
+      return firstTime.store(now, ordering: .relaxed)
+    }
     if isRunning.load(ordering: .acquiring) && signal != SIGQUIT {
       if first == 0 {
         firstTime.store(now, ordering: .relaxed)
