@@ -68,6 +68,9 @@ extension ConfigurationReader {
     return SettingValue(mine).isSame(as: theirs)
   }
 
+  /// A field that is a string, without taking account of it; nil where it is none.
+  public func string(of key: String) -> String? { value(key)?.string }
+
   /// A field's value as it is written; nil where it is absent.
   public func text(of key: String) -> String? { value(key)?.summary }
 

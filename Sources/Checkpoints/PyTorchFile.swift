@@ -124,13 +124,13 @@ public struct PyTorchFile: CheckpointFile {
     for wrapper in wrappers {
       if let weights = dictionary(wrapper) { return weights }
     }
-    let holdsWeights = pairs.contains { pair in
-      switch pair.value {
-      case .tensor, .integer, .float: true
-      default: false
-      }
+    func holdsTensors(_ pairs: Pairs) -> Bool {
+      pairs.contains { if case .tensor = $0.value { true } else { false } }
     }
-    if !holdsWeights && !choices.isEmpty {
+    if !holdsTensors(pairs) && !choices.isEmpty {
+      // Beside the one dictionary of tensors are counters and settings.
+      let holding = choices.compactMap { dictionary($0) }.filter(holdsTensors)
+      if holding.count == 1 { return holding[0] }
       throw .missingLoadKey(file: file, key: wrappers.joined(separator: ", "), found: Array(choices.prefix(10)))
     }
     return pairs

@@ -22,6 +22,34 @@ public struct ModelFit: Sendable {
     }
   }
 
+  /// The text encoders must take what the tokenizers give and give what the transformer takes.
+  /// - Throws: `RequestError`
+  func requireText(
+    _ encoder: PromptEncoder, _ tokenizer: PromptTokenizer, of model: ModelFolder
+  ) throws(RequestError) {
+    let rows = [
+      (model.textEncoder, tokenizer.vocabularySizes.text, encoder.vocabularySizes.text, "rows of token embeddings"),
+      (
+        model.textEncoder2, tokenizer.vocabularySizes.pooled, encoder.vocabularySizes.pooled, "rows of token embeddings"
+      ),
+      (model.textEncoder2, PromptTokenizer.pooledLimit, encoder.pooledPositions, "positions"),
+    ]
+    for (path, needed, found, what) in rows where found < needed {
+      throw RequestError(
+        "tokenizer does not fit its text encoder", at: path, expected: "at least \(needed) \(what)", found: "\(found)",
+        remedy: "use the tokenizer that was published with these weights")
+    }
+    let pairs = [
+      (model.textEncoder, encoder.channels.text, transformer.textChannels),
+      (model.textEncoder2, encoder.channels.pooled, transformer.pooledTextChannels),
+    ]
+    for (path, found, expected) in pairs where found != expected {
+      throw RequestError(
+        "text encoder does not fit the transformer", at: path, expected: "\(expected) channels", found: "\(found)",
+        remedy: "use the encoders that the transformer was trained with")
+    }
+  }
+
   /// The shape of a request's latents: the autoencoder's.
   public func latentShape(_ request: GenerationRequest) -> Shape {
     [

@@ -58,8 +58,7 @@ public final class VideoPipeline {
     _ = try buildTransformer { $0 }
     try decoder.verify()
     let encoder = try PromptEncoder(model, in: contexts.textEncoders) { $0 }
-    _ = try ModelFit(model)
-    try requireMatchingText(encoder, PromptTokenizer(model))
+    try ModelFit(model).requireText(encoder, PromptTokenizer(model), of: model)
     if let suspicion = try model.transformerNetwork().suspicion { observer.warn(suspicion) }
     for request in requests { try requireMatchingNoise(request) }
   }
@@ -82,7 +81,7 @@ public final class VideoPipeline {
     let encoder = try PromptEncoder(
       model, in: contexts.textEncoders, adopt: Self.adoption(contexts.textEncoders, readAhead))
     readAhead?.beginPhase()
-    try requireMatchingText(encoder, tokenizer)
+    try ModelFit(model).requireText(encoder, tokenizer, of: model)
     var known: [String: EncodedPrompt] = [:]
     func encoded(_ text: String, frames: Int) throws -> EncodedPrompt {
       let key = "\(frames == 1)\(text)"
@@ -230,32 +229,6 @@ public final class VideoPipeline {
       throw RequestError(
         "wrong initial noise", at: "--initial-noise", expected: "float32\(shape)", found: "\(noise)",
         remedy: "make noise for this size and length")
-    }
-  }
-
-  /// The text encoders must take what the tokenizers give and give what the transformer takes.
-  private func requireMatchingText(_ encoder: PromptEncoder, _ tokenizer: PromptTokenizer) throws {
-    let rows = [
-      (model.textEncoder, tokenizer.vocabularySizes.text, encoder.vocabularySizes.text, "rows of token embeddings"),
-      (
-        model.textEncoder2, tokenizer.vocabularySizes.pooled, encoder.vocabularySizes.pooled, "rows of token embeddings"
-      ),
-      (model.textEncoder2, PromptTokenizer.pooledLimit, encoder.pooledPositions, "positions"),
-    ]
-    for (path, needed, found, what) in rows where found < needed {
-      throw RequestError(
-        "tokenizer does not fit its text encoder", at: path, expected: "at least \(needed) \(what)", found: "\(found)",
-        remedy: "use the tokenizer that was published with these weights")
-    }
-    let configuration = try model.transformerNetwork().transformerConfiguration()
-    let pairs = [
-      (model.textEncoder, encoder.channels.text, configuration.textChannels),
-      (model.textEncoder2, encoder.channels.pooled, configuration.pooledTextChannels),
-    ]
-    for (path, found, expected) in pairs where found != expected {
-      throw RequestError(
-        "text encoder does not fit the transformer", at: path, expected: "\(expected) channels", found: "\(found)",
-        remedy: "use the encoders that the transformer was trained with")
     }
   }
 }

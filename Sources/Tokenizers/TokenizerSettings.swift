@@ -36,7 +36,7 @@ enum TokenizerSettings {
 
   private static let read: Set<String> = [
     "bos_token", "eos_token", "unk_token", "pad_token", "add_bos_token", "model_max_length", "added_tokens_decoder",
-    "additional_special_tokens", "extra_special_tokens", "do_lower_case",
+    "additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens", "do_lower_case",
   ]
 
   /// - Throws: `TokenizerError.unsupported` naming the first field that would change ids, or whose meaning nobody knows.
@@ -57,7 +57,7 @@ enum TokenizerSettings {
   /// The tokens of a list or table of more special tokens.
   static func tokens(_ object: JSONValue) -> [String] {
     func content(_ value: JSONValue) -> [String] { [value.string ?? value["content"].string].compactMap { $0 } }
-    let list = ["additional_special_tokens", "extra_special_tokens"].map { object[$0] }
+    let list = ["additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"].map { object[$0] }
     return list.flatMap { ($0.array ?? []) + ($0.object.map { Array($0.values) } ?? []) }.flatMap(content)
   }
 }

@@ -81,6 +81,12 @@ public final class VideoWriter {
         let detail = count == 0 ? "no frames were given" : "the file is empty"
         throw .encoderFailed(path: path, frames: count, status: "no video", detail: detail)
       }
+      // An ffmpeg, or what stands for it, may say that all is well when it is not.
+      let found = MP4Index(path: temporary)?.sampleCount
+      if found != count {
+        let detail = found.map { "the file has \($0) frames of \(count)" } ?? "the file is not whole"
+        throw .encoderFailed(path: path, frames: count, status: "no video", detail: detail)
+      }
       try OutputLocation.move(temporary, to: path)
     }
   }

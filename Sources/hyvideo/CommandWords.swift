@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Generation
+import StrictJSON
 
 /// The words of a command line, made fit for the parser, and refused where it would drop some of them without a word.
 ///
@@ -47,6 +48,16 @@ struct CommandWords {
         if kind == .value { try keep(value, of: name) } else { repeated[name, default: []].append(value) }
       case .numbers: try takeNumbers(word, &rest)
       }
+    }
+  }
+
+  /// Refuses words that are no UTF-8: they reach this program mended, so that two names of files would become one.
+  static func requireText() throws(RequestError) {
+    for index in 0..<Int(CommandLine.argc) {
+      guard let word = CommandLine.unsafeArgv[index], String(validatingCString: word) == nil else { continue }
+      throw RequestError(
+        "bad command line", at: "word \(index)", expected: "text in UTF-8", found: String(cString: word).oneLine,
+        remedy: "write it, or name the file, in UTF-8")
     }
   }
 

@@ -21,7 +21,10 @@ struct CompareCommand: ParsableCommand {
   var plot: String?
 
   func run() throws {
-    if let plot { try Plot.checkOutput(plot) }
+    if let plot {
+      try Plot.checkOutput(plot)
+      try RefusedBeforeWork.checking { try OutputPlan.claim(plot) }
+    }
     let result = try RefusedBeforeWork.checking {
       try ComparisonInput.compare(ComparisonInput(first), ComparisonInput(second))
     }

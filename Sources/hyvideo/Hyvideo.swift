@@ -79,6 +79,7 @@ struct Hyvideo: ParsableCommand {
   /// wait for it.
   private static func parsed() throws -> any ParsableCommand {
     do {
+      try CommandWords.requireText()
       let words = try CommandWords(Array(CommandLine.arguments.dropFirst()))
       let command = try parseAsRoot(words.words)
       if !sharedCommands.contains(where: { $0 == type(of: command) }) {

@@ -76,7 +76,10 @@ final class RunSaver {
     } else if remembersSteps, step > first.step, let state = try state() {
       file.remember(state)
     }
-    if signal != 0 { throw Interruption(signal: signal, consequence: consequence) }
+    if signal != 0 {
+      let lost = step > first.step && hasFailed ? "the run could not be saved: its \(step) steps are lost" : nil
+      throw Interruption(signal: signal, consequence: consequence ?? lost)
+    }
     return warnings
   }
 
@@ -96,7 +99,8 @@ final class RunSaver {
       // With several ranks each has a part of a cache's tensors.
       guard let state = try state(), group.size == 1 || state.caches.allSatisfy(\.tensors.isEmpty) else {
         defer { hasFailed = true }
-        return hasFailed ? [] : ["this step cache cannot be saved: the run can be resumed from its last step alone"]
+        if hasFailed { return [] }
+        return ["a step cache on several ranks cannot be saved: the run can be resumed from its last step alone"]
       }
       file.remember(state)
       try file.save()

@@ -20,7 +20,8 @@ enum StopSignals {
   /// When the first came, in nanoseconds; 0 before.
   private static let firstTime = Atomic<UInt64>(0)
   /// What comes within this time of the first belongs to it: `timeout` sends one to the process and one to its group.
-  private static let echo: UInt64 = 300_000_000
+  static let echo = Duration.milliseconds(300)
+  private static let echoNanoseconds: UInt64 = 300_000_000
 
   /// The signal that has come, if any.
   static var received: Int32? {
@@ -67,7 +68,7 @@ enum StopSignals {
     let now = nanoseconds()
     let first = firstTime.load(ordering: .relaxed)
     if isEnding.load(ordering: .acquiring) {
-      if first != 0 && now - first > echo { _exit(128 + signal) }
+      if first != 0 && now - first > echoNanoseconds { _exit(128 + signal) }
       return firstTime.store(now, ordering: .relaxed)
     }
     if isRunning.load(ordering: .acquiring) && signal != SIGQUIT {
@@ -77,7 +78,7 @@ enum StopSignals {
         return
       }
       // The system repeats it every second.
-      if signal == SIGXCPU || now - first < echo { return }
+      if signal == SIGXCPU || now - first < echoNanoseconds { return }
     }
     endAtOnce(signal, isAgain: first != 0)
   }
@@ -92,7 +93,7 @@ enum StopSignals {
     // What belongs to this signal is let pass; one that comes later does not even wait for what follows.
     for number in numbers { signal(number, SIG_IGN) }
     Thread.detachNewThread {
-      Thread.sleep(forTimeInterval: Double(echo) / 1e9)
+      Thread.sleep(forTimeInterval: Double(echoNanoseconds) / 1e9)
       var unblocked = sigset_t()
       sigemptyset(&unblocked)
       for number in numbers {

@@ -81,6 +81,16 @@ struct OpaqueValueTests {
     #expect(try checkpoint(beside).tensors.map(\.name) == ["w"])
   }
 
+  @Test func `the only dictionary of tensors is the weights, whatever its key, and two are a choice`() throws {
+    let weights = Pickle.dictionary(("w", Pickle.tensor()))
+    let one = Pickle.file(Pickle.dictionary(("epoch", Pickle.number(3)), ("model", weights)))
+    #expect(try checkpoint(one).tensors.map(\.name) == ["w"])
+    let two = Pickle.file(Pickle.dictionary(("model", weights), ("epoch", Pickle.number(3)), ("teacher", weights)))
+    let error = try #require(throws: CheckpointError.self) { try checkpoint(two) }
+    #expect("\(error)".contains("model") && "\(error)".contains("teacher"), "\(error)")
+    #expect(try checkpoint(two, loadKey: "teacher").tensors.map(\.name) == ["w"])
+  }
+
   @Test func `an opaque value where a weight is needed is an error that names it and what would make it`() throws {
     let sparse = Value("torch._utils", "_rebuild_sparse_tensor", Pickle.name("torch", "sparse_coo"))
     let found = try checkpoint(Pickle.file(Pickle.dictionary(("v", Pickle.tensor()), ("module.w", sparse.bytes))))

@@ -55,6 +55,14 @@ import Testing
     #expect(result.errors.utf8.count < 4000)
   }
 
+  @Test func `a word that is no text is refused, where it would be mended into another`() throws {
+    let folder = TemporaryFolder()
+    let line = "exec \"$0\" generate --prompt a --output \"$(printf 'v\\377.mp4')\""
+    let result = try Program.run(program: "/bin/sh", ["-c", line, Program.path], in: folder.root)
+    #expect(result.status == 64 && result.errorLine.contains("UTF-8"), "\(result.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.root).isEmpty)
+  }
+
   static let others: [[String]] = [
     ["tokenize", "--prompt", "a", "--prompt", "b"], ["bench", "linear", "--tokens", "1", "--tokens", "2"],
     ["decode", "a", "--fps", "1", "--fps=2"], ["calibrate", "--seed", "1", "--seed", "2"],

@@ -37,6 +37,39 @@ import Testing
       "\(error)")
   }
 
+  @Test(arguments: [
+    ("text_states_dim", ["txt_in.input_embedder.weight", "txt_in.c_embedder.linear_1.weight"]),
+    ("text_states_dim_2", ["vector_in.in_layer.weight"]),
+  ])
+  func `texts of another width than the transformer's are refused before a run and before its plan`(
+    _ field: String, _ weights: [String]
+  ) throws {
+    let copy = try CheckpointCopy()
+    try copy.reshape(
+      CheckpointCopy.transformer, Dictionary(uniqueKeysWithValues: weights.map { ($0, [128, 32] as Shape) }))
+    try copy.change("hunyuan-video-t2v-720p/transformers/config.json", [field: 32])
+    let planned = try #require(throws: RequestError.self) {
+      _ = try RunPlanner(ModelFolder(copy.root)) { _ in
+        PlanningBackends(CPUPlanningBackend(for: CPUBackend(threads: 1)))
+      }
+    }
+    for error in [planned, try #require(throws: RequestError.self) { try verify(copy.root) }] {
+      #expect("\(error)".contains("text encoder does not fit the transformer"), "\(error)")
+      #expect("\(error)".contains("expected 32 channels"), "\(error)")
+    }
+  }
+
+  @Test func `a configuration that names its network counts, whatever else it leaves out`() throws {
+    let copy = try CheckpointCopy()
+    // As libraries write one that leaves out what has its default.
+    try copy.change("text_encoder_2/config.json", ["layer_norm_eps": nil, "max_position_embeddings": nil])
+    try verify(copy.root)
+    try copy.change("text_encoder_2/config.json", ["hidden_act": "gelu"])
+    #expect("\(try #require(throws: CheckpointError.self) { try verify(copy.root) })".contains("hidden_act"))
+    try copy.change("text_encoder_2/config.json", ["hidden_act": "quick_gelu", "num_attention_heads": nil])
+    #expect("\(try #require(throws: CheckpointError.self) { try verify(copy.root) })".contains("num_attention_heads"))
+  }
+
   @Test(arguments: [[2, 2, 2], [1, 4, 4], [2, 1, 1], [1, 3, 3]])
   func `tokens that latents cannot be cut into are refused`(_ patch: [Int]) throws {
     let copy = try CheckpointCopy()

@@ -43,6 +43,20 @@ import VideoIO
     #expect(try FFmpeg.find(override: "", searchPath: "/nonexistent::\(folder.path)").path == path)
   }
 
+  @Test(arguments: ["head -c 36864", "cat"])
+  func `a file that is not whole is no video, whatever ffmpeg says`(_ input: String) throws {
+    let folder = try TemporaryFolder()
+    // The first gives fewer frames on, the second cuts what came of them.
+    let cut =
+      input == "cat" ? "for last; do :; done; head -c 900 \"$last\" > \"$last.cut\"; mv \"$last.cut\" \"$last\"" : ""
+    let script = try folder.script("hiding", "\(input) | ffmpeg \"$@\"\n\(cut)\nexit 0")
+    let path = folder.path + "/a.mp4"
+    let writer = try VideoWriter(path: path, width: 64, height: 64, fps: 8, ffmpeg: FFmpeg.find(override: script))
+    let error = try failure { try feed(writer, frames: 10) }
+    #expect(error.description.contains(input == "cat" ? "not whole" : "3 frames of 10"), "\(error)")
+    #expect(access(path, F_OK) != 0, "nothing has the name of a video")
+  }
+
   @Test func `the installed ffmpeg has the encoders that are used`() throws {
     #expect(throws: Never.self) { try FFmpeg.find().requireEncoder() }
     #expect(throws: Never.self) { try FFmpeg.find().requireEncoder("png") }

@@ -58,6 +58,9 @@ struct PlannedNetworks {
     { backend.hasOwnMemory ? $0 : try backend.adopt($0) }
   }
 
+  /// Checks the tokenizers, too, before anything is walked.
+  func requireText(_ tokenizer: PromptTokenizer) throws { try fit.requireText(encoder.network, tokenizer, of: model) }
+
   // MARK: For a stage
 
   func loadedEncoder(

@@ -29,6 +29,7 @@ public final class RunPlanner {
     let clock = ContinuousClock()
     let start = clock.now
     tokenizer = try PromptTokenizer(model)
+    try networks.requireText(tokenizer)
     loadSeconds = networks.seconds
     loadSeconds[.encodePrompts, default: 0] += start.duration(to: clock.now) / .seconds(1)
   }

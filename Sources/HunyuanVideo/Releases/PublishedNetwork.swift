@@ -68,9 +68,24 @@ public struct PublishedNetwork: Sendable {
     return described.contains(kind) || !isOthers ? reader : nil
   }
 
-  /// Whether a configuration has the fields of a network.
+  /// Names of classes and of model types. Libraries leave out fields that have their default, so that a file may have none of the
+  /// fields that only one network has.
+  private static func names(of kind: NetworkKind) -> [String] {
+    switch kind {
+    case .transformer: ["HunyuanVideoTransformer3DModel", "HYVideoDiffusionTransformer"]
+    case .autoencoder: ["AutoencoderKLHunyuanVideo", "AutoencoderKLCausal3D"]
+    case .llama: ["llama"]
+    case .clip: ["clip", "clip_text_model"]
+    }
+  }
+
+  /// Whether a configuration names a network or has its fields.
   private static func describes(_ reader: ConfigurationReader, _ kind: NetworkKind) -> Bool {
     let text = (try? reader.object("text_config")) ?? reader
+    let found = [text.string(of: "model_type"), reader.string(of: "_class_name")].compactMap(\.self)
+    if found.contains(where: names(of: kind).contains) { return true }
+    // What names another network is not this one's, whatever fields they share.
+    if NetworkKind.allCases.contains(where: { found.contains(where: names(of: $0).contains) }) { return false }
     let isLlama = text.has("rms_norm_eps") || text.has("num_key_value_heads")
     return switch kind {
     case .transformer: reader.has("heads_num") || reader.has("attention_head_dim")
@@ -154,8 +169,16 @@ extension PublishedNetwork {
   public func clipConfiguration() throws(CheckpointError) -> CLIPTextConfiguration {
     let deduced = CLIPTextConfiguration(deducedFrom: scope())
     if let deduced { try require([deduced.hiddenSize, deduced.mlpHiddenSize, deduced.positionCount]) }
-    if let configuration { return try CLIPTextConfiguration(configuration, defaults: deduced) }
-    if let deduced { return deduced }
+    // All published models have heads of 64; those of other widths may have any.
+    let isPublished = deduced.map { [512, 768, 1024, 1280].contains($0.hiddenSize) } ?? false
+    if let configuration {
+      let text = try configuration.object("text_config") ?? configuration
+      if text.has("num_attention_heads") || isPublished {
+        return try CLIPTextConfiguration(configuration, defaults: deduced)
+      }
+    } else if let deduced, isPublished {
+      return deduced
+    }
     throw undetermined("num_attention_heads", "the number of heads")
   }
 

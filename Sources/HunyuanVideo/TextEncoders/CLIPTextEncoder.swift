@@ -59,7 +59,11 @@ public struct CLIPTextConfiguration: Sendable, Hashable {
   /// Checks what surrounds the text model of a full configuration. Older files have some of its fields twice, of which the
   /// library takes the second (`text_config_dict`).
   private static func checkAround(_ text: ConfigurationReader, _ root: ConfigurationReader) throws(CheckpointError) {
-    for key in try root.object("text_config_dict")?.keys ?? [] {
+    let used = [
+      "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
+      "max_position_embeddings", "layer_norm_eps", "eos_token_id", "hidden_act",
+    ]
+    for key in try root.object("text_config_dict")?.keys ?? [] where used.contains(key) {
       let again = try root.object("text_config_dict")
       try root.require(
         "text_config_dict", again?.agrees(with: text, on: key) ?? true,

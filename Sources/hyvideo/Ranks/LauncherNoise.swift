@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Takes out of the standard error of a launcher what it adds to the errors of ranks: paragraphs between lines of dashes, and
 /// lines that begin with a host and a process as in `[node-a:4242]`. They are kept, and told where no rank has said why the run
 /// failed.
@@ -84,12 +86,13 @@ struct LauncherNoise {
     return []
   }
 
-  /// What is left to say: of a run that failed without a word, what the launcher said.
-  mutating func end(hasFailed: Bool, status: Int32) -> String {
+  /// What is left to say: of a run that failed without a word, the signal that ended it or what the launcher said.
+  mutating func end(hasFailed: Bool, status: Int32, stop: Int32) -> String {
     let rest = String(decoding: line, as: UTF8.self)
     if !hasFailed || hasError { return rest }
+    if stop != 0 { return rest + "error: \(Interruption(signal: stop, consequence: nil))\n" }
     let reason = paragraphs.joined(separator: " ").split(whereSeparator: \.isWhitespace).joined(separator: " ")
     return rest + "error: the ranks have failed: mpirun: expected status 0, found \(status); "
-      + (reason.isEmpty ? "it gave no reason" : reason) + "\n"
+      + (reason.isEmpty ? "it gave no reason" : reason.printable) + "\n"
   }
 }

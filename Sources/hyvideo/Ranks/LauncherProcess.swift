@@ -67,7 +67,8 @@ final class LauncherProcess {
   /// - Returns: the exit status of the run.
   func wait() -> Int32 {
     var filter = LauncherNoise()
-    var seen = 0
+    var (seen, attempts) = (0, 0)
+    var first: ContinuousClock.Instant?
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     var isOpen = true
     while isOpen {
@@ -75,7 +76,13 @@ final class LauncherProcess {
       let ready = poll(&entry, 1, 50)
       if Self.signalCount.load(ordering: .relaxed) > seen {
         seen += 1
-        passOn(Self.lastSignal.load(ordering: .relaxed), attempt: seen)
+        let signal = Self.lastSignal.load(ordering: .relaxed)
+        let now = ContinuousClock().now
+        // `timeout` sends one to the process and one to its group; the system repeats XCPU.
+        if let first, signal == SIGXCPU || first.duration(to: now) < StopSignals.echo { continue }
+        first = first ?? now
+        attempts += 1
+        passOn(signal, attempt: attempts)
       }
       if ready <= 0 { continue }
       let count = read(errors, &buffer, buffer.count)
@@ -94,7 +101,7 @@ final class LauncherProcess {
       // A rank was killed or has crashed: to the user, the run has failed.
       result = 1
     }
-    Console.draw(filter.end(hasFailed: result != 0, status: result))
+    Console.draw(filter.end(hasFailed: result != 0, status: result, stop: stop))
     return result
   }
 

@@ -41,6 +41,7 @@ struct ReportCommand: ParsableCommand {
     try RefusedBeforeWork.checking {
       try OutputPlan.requireReplaceable(path, flag: "page")
       try OutputPlan.requireDistinct([report, path])
+      try OutputPlan.claim(path)
     }
     var (frames, video): ([(number: Int, png: Data)], Data?) = ([], nil)
     if let output = value["output"].string {
