@@ -48,7 +48,9 @@ import VideoIO
     let folder = try TemporaryFolder()
     // The first gives fewer frames on, the second cuts what came of them.
     let cut =
-      input == "cat" ? "for last; do :; done; head -c 900 \"$last\" > \"$last.cut\"; mv \"$last.cut\" \"$last\"" : ""
+      input == "cat"
+      ? "for last; do :; done; [ ! -f \"$last\" ] || { head -c 900 \"$last\" > \"$last.cut\"; mv \"$last.cut\" \"$last\"; }"
+      : ""
     let script = try folder.script("hiding", "\(input) | ffmpeg \"$@\"\n\(cut)\nexit 0")
     let path = folder.path + "/a.mp4"
     let writer = try VideoWriter(path: path, width: 64, height: 64, fps: 8, ffmpeg: FFmpeg.find(override: script))
