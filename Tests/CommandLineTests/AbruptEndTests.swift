@@ -43,6 +43,8 @@ import Testing
       }
     }
     while process.isRunning && !hasStep() { Thread.sleep(forTimeInterval: 0.005) }
+    // A step is told just before the run looks for signals; the next one takes seconds.
+    Thread.sleep(forTimeInterval: 0.2)
     for signal in [SIGINT, SIGTERM] {
       kill(process.processIdentifier, signal)
       Thread.sleep(forTimeInterval: 0.4)
