@@ -24,7 +24,7 @@ import Testing
           ofRows: 0..<min(tensor.shape.dimensions.first ?? 0, 2))
         _ = try? tensor.separatingHalves(heads: 2).tensor.floats()
         let (rows, count) = (tensor.shape.dimensions.first ?? 1, tensor.shape.count)
-        for shape in [[count / 4, 1, 1, 2, 2], [rows, max(count / max(4 * rows, 1), 0), 1, 2, 2]] where count > 0 {
+        for shape in [[count / 4, 1, 1, 2, 2], [rows, max(count / max(4 &* rows, 1), 0), 1, 2, 2]] where count > 0 {
           _ = try? scope.rowParts(tensor.name, shape: Shape(shape)).map { $0.tensor.floats() }
         }
       }
